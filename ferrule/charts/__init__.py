@@ -1,0 +1,5 @@
+"""Every picture Ferrule draws: `style` is the house style, `data` shows datasets, `evaluation` shows models.
+
+A chart is a function that takes arrays or tables and returns a matplotlib Figure; `style.save_figure` writes it, with
+the same bytes for the same figure. No chart touches pyplot, so nothing is kept between two of them.
+"""

@@ -1,0 +1,54 @@
+"""The command `ferrule`: one group, to which each floor adds its commands.
+
+A floor above joins through the entry-point group `ferrule.commands`, so that the library imports nothing upward; where
+only the wheel is installed, those commands are simply not there.
+"""
+
+import sys
+import traceback
+from importlib.metadata import entry_points
+
+import click
+
+from ferrule import __version__
+from ferrule.errors import FerruleError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="ferrule")
+@click.option("--debug", is_flag=True, help="Show the traceback behind an error.")
+def cli(debug: bool) -> None:
+    """Facial expression recognition one can trust: from raw FER-2013 to a registered, promoted model."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; an expected error is one sentence on standard error and exit status 1."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    join_commands(cli)
+    try:
+        status = cli.main(args=arguments, prog_name="ferrule", standalone_mode=False)
+    except FerruleError as error:
+        if "--debug" in arguments:
+            traceback.print_exc()
+        click.echo(f"ferrule: {error}", err=True)
+        status = 1
+    except click.ClickException as error:
+        error.show()
+        status = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("ferrule: stopped.", err=True)
+        status = 130
+    sys.exit(status)
+
+
+def join_commands(group: click.Group) -> None:
+    """Add what the entry points of `ferrule.commands` name: each is a sequence of click commands."""
+    for entry in entry_points(group="ferrule.commands"):
+        try:
+            commands = entry.load()
+        except ModuleNotFoundError as error:
+            if error.name != entry.module.partition(".")[0]:
+                raise
+            continue  # the wheel alone: the floor that brings these commands is not installed
+        for command in commands:
+            group.add_command(command)

@@ -1,0 +1,124 @@
+"""The raw data in the project: drawn, taken from a person's files or fetched from Kaggle, and versioned as data.dvc."""
+
+import shutil
+from pathlib import Path
+
+import yaml
+
+from ferrule.errors import DataError, WorkflowError
+from flows.project import run_dvc
+
+DATA = "data"
+POINTER = "data.dvc"
+DRAFT = ".data.draft"  # data/ is written here first, then renamed: it appears whole or not at all
+
+# What data.dvc says when data/ holds the embedded sample, which can be drawn again anywhere (tests/test_data.py).
+SAMPLE_MD5 = "unset"
+
+
+def draw_sample_data(root: Path, replace: bool = False) -> str:
+    """Write the embedded sample to data/ and version it; do nothing where it is there already.
+
+    Raises DataError where data/ or data.dvc hold something else, unless `replace`.
+    """
+    from ferrule.synthetic import write_sample
+
+    md5 = read_data_md5(root)
+    if md5 == SAMPLE_MD5 and _holds_what_is_pinned(root):
+        return f"The embedded sample is in {DATA}/ already."
+    if md5 not in (None, SAMPLE_MD5) and not replace:
+        raise DataError(
+            f"Expected no other data, but {POINTER} pins some ({md5}); `ferrule data sample --replace` puts the sample "
+            "in its place (what was there stays in DVC's cache)."
+        )
+    draft = _fresh_draft(root)
+    write_sample(draft / "fer2013.csv")
+    _put_in_place(root, draft)
+    return f"The embedded sample, drawn by Ferrule, is in {DATA}/ ({read_data_md5(root)})."
+
+
+def use_data(root: Path, source: Path) -> str:
+    """Put the data at `source`, in any known layout, under data/ and version it; return a line that says what it is.
+
+    Raises DataError where `source` is in no known layout; data/ is then as it was.
+    """
+    from ferrule.layouts import place_data
+
+    draft = _fresh_draft(root)
+    try:
+        description = place_data(source, draft)
+        _put_in_place(root, draft)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return f"{description} It is in {DATA}/ ({read_data_md5(root)})."
+
+
+def fetch_kaggle_data(root: Path, slug: str) -> str:
+    """Download the Kaggle dataset or competition `slug` and use it.
+
+    Raises DataError, with the remedy, without the kaggle extra, credentials, or network.
+    """
+    try:
+        import kagglehub
+    except ModuleNotFoundError as error:
+        raise DataError("Expected kagglehub, which is not installed; run `pip install 'ferrule[kaggle]'`.") from error
+    # An owner/name is a dataset; a bare name is a competition, whose data asks for an account that has joined it.
+    fetch = kagglehub.dataset_download if "/" in slug else kagglehub.competition_download
+    try:
+        folder = fetch(slug)
+    except Exception as error:  # kagglehub raises its own, requests' and urllib3's errors alike
+        cause = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise DataError(
+            f"Expected to download {slug!r} from Kaggle; {type(error).__name__}: {cause[:200]}; check the name, the network, "
+            "and the credentials (KAGGLE_API_TOKEN or ~/.kaggle/kaggle.json), or download it by hand and run "
+            "`ferrule data use PATH`."
+        ) from error
+    return use_data(root, Path(folder))
+
+
+def ensure_data(root: Path) -> str:
+    """See that data/ holds what data.dvc pins: from DVC's cache, drawn again if it is the sample, or from a remote.
+
+    Raises WorkflowError where it cannot be had.
+    """
+    md5 = read_data_md5(root)
+    if md5 is None:
+        raise WorkflowError("Expected data; there is none; run `ferrule data sample` or `ferrule data use PATH`.")
+    if (root / DATA).is_dir():
+        return f"Data: {md5}."
+    for command in ("checkout", "pull"):
+        try:
+            run_dvc(root, command, POINTER)
+        except WorkflowError:
+            if command == "checkout" and md5 == SAMPLE_MD5:
+                return draw_sample_data(root)
+        else:
+            return f"Data: {md5}, restored by `dvc {command}`."
+    raise WorkflowError(
+        f"Expected {DATA}/ with what {POINTER} pins ({md5}), but neither DVC's cache nor a remote has it; run "
+        "`dvc remote add` and `dvc pull`, or `ferrule data use PATH`."
+    )
+
+
+def read_data_md5(root: Path) -> str | None:
+    """Return the md5 that data.dvc pins, or None where there is no data.dvc."""
+    path = root / POINTER
+    return yaml.safe_load(path.read_text())["outs"][0]["md5"] if path.is_file() else None
+
+
+def _holds_what_is_pinned(root: Path) -> bool:
+    return (root / DATA).is_dir() and run_dvc(root, "status", POINTER, "--json").strip().endswith("{}")
+
+
+def _fresh_draft(root: Path) -> Path:
+    draft = root / DRAFT
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir()
+    return draft
+
+
+def _put_in_place(root: Path, draft: Path) -> None:
+    """Make `draft` the new data/, and data.dvc its pointer; former data stays in DVC's cache."""
+    shutil.rmtree(root / DATA, ignore_errors=True)
+    draft.rename(root / DATA)
+    run_dvc(root, "--wait-for-lock", "add", DATA)

@@ -1,0 +1,81 @@
+"""The training flow: every stage of dvc.yaml as a Prefect task, side by side where the DAG allows."""
+
+from pathlib import Path
+
+from prefect import flow
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.futures import PrefectFuture, wait
+from prefect.logging import get_run_logger
+from prefect.states import State
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from ferrule.errors import WorkflowError
+from flows.dag import Dag, read_dag
+from flows.data import ensure_data
+from flows.project import run_dvc
+from flows.status import read_summary
+from flows.tasks import StageRun, run_stage
+
+STAGES_AT_ONCE = 4  # the widest part of the DAG
+
+
+@flow(name="training", task_runner=ThreadPoolTaskRunner(max_workers=STAGES_AT_ONCE))  # type: ignore[arg-type]
+def train_challenger(root: Path | None = None) -> list[StageRun]:
+    """Bring every stage up to date and return what became of each, in DAG order.
+
+    Raises WorkflowError that names the first failed stage and shows its last lines; stages that do not depend on it
+    still finish.
+    """
+    root = (root or Path.cwd()).resolve()
+    logger = get_run_logger()
+    logger.info(ensure_data(root))
+    dag = read_dag(root)
+    if is_current(root):
+        logger.info("Every stage is up to date: nothing to run.")
+        runs = [StageRun(stage, "unchanged", 0.0) for stage in dag.stages]
+    else:
+        runs = _collect(_submit(dag, root))
+    _publish(root, runs)
+    return runs
+
+
+def is_current(root: Path) -> bool:
+    """Ask DVC whether no stage has anything to do; one question instead of one a stage."""
+    return run_dvc(root, "--wait-for-lock", "status", "--json").strip().endswith("{}")
+
+
+def _submit(dag: Dag, root: Path) -> dict[str, PrefectFuture[StageRun]]:
+    futures: dict[str, PrefectFuture[StageRun]] = {}
+    for stage, upstream in dag.upstream.items():
+        futures[stage] = run_stage.with_options(name=stage).submit(
+            stage, root, wait_for=[futures[parent] for parent in upstream]
+        )
+    return futures
+
+
+def _collect(futures: dict[str, PrefectFuture[StageRun]]) -> list[StageRun]:
+    wait(list(futures.values()))
+    states: dict[str, State] = {stage: future.state for stage, future in futures.items()}
+    failed = [stage for stage, state in states.items() if state.is_failed() or state.is_crashed()]
+    if failed:
+        try:
+            futures[failed[0]].result()
+        except WorkflowError:
+            raise
+        except Exception as error:
+            raise WorkflowError(f"Stage {failed[0]} failed: {error!r}; see its log above.") from error
+    stopped = [stage for stage, state in states.items() if not state.is_completed()]
+    if stopped:
+        raise WorkflowError(f"Expected every stage to complete; {', '.join(stopped)} did not; run `ferrule run` again.")
+    return [future.result() for future in futures.values()]
+
+
+def _publish(root: Path, runs: list[StageRun]) -> None:
+    """Show the results in Prefect's UI: a table of the stages, and the summary with where to look."""
+    create_table_artifact(
+        key="stages",
+        table=[{"stage": run.stage, "outcome": run.outcome, "seconds": round(run.seconds, 1)} for run in runs],
+        description="What became of each stage",
+    )
+    rows = "\n".join(f"| {name} | {value} |" for name, value in read_summary(root).rows())
+    create_markdown_artifact(key="result", markdown=f"| | |\n|---|---|\n{rows}\n", description="The run's result")

@@ -1,0 +1,1 @@
+"""One module a DVC stage: each reads files, calls ferrule, and writes files."""

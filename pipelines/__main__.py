@@ -1,0 +1,43 @@
+"""`python -m pipelines STAGE`: run one stage in the current folder, as dvc.yaml does."""
+
+import argparse
+import importlib
+import sys
+from pathlib import Path
+
+STAGES = (
+    "ingest",
+    "validate",
+    "audit",
+    "explore",
+    "augment",
+    "split",
+    "train",
+    "evaluate",
+    "register",
+    "reference",
+)
+
+
+def main() -> int:
+    """Run the stage that the command line names; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m pipelines", description=__doc__)
+    parser.add_argument("stage", choices=STAGES)
+    stage = parser.parse_args().stage
+    try:
+        from ferrule.errors import FerruleError
+        from pipelines.params import load_params
+    except ModuleNotFoundError as error:
+        print(f"{stage}: {error.name} is not installed for {sys.executable}; activate .venv first.", file=sys.stderr)
+        return 1
+    try:
+        root = Path.cwd()
+        importlib.import_module(f"pipelines.{stage}").run(load_params(root), root)
+    except FerruleError as error:
+        print(f"{stage}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,43 @@
+"""What all tests share: the real data where it is present, and small made-up samples."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ferrule.emotions import EMOTIONS
+from ferrule.samples import Samples
+
+REPOSITORY = Path(__file__).parents[1]
+REAL_DATA = Path(os.environ.get("FERRULE_FER2013", REPOSITORY.parent / "shared" / "data"))
+
+
+@pytest.fixture(scope="session")
+def fer2013() -> Path:
+    """Give the folder with fer2013.parquet and materialise.py; skip, saying so, where it is absent."""
+    if not (REAL_DATA / "fer2013.parquet").is_file():
+        pytest.skip(f"the real FER-2013 is not at {REAL_DATA} (set FERRULE_FER2013 to its folder)")
+    return REAL_DATA
+
+
+@pytest.fixture
+def make_samples():
+    """Give a maker of `n` random but reproducible samples, labels and usages in turn."""
+
+    def make(n: int, seed: int = 0) -> Samples:
+        images = np.random.default_rng(seed).integers(0, 256, (n, 48, 48), dtype=np.uint8)
+        usages = ["Training"] * 8 + ["PublicTest", "PrivateTest"]
+        table = pd.DataFrame(
+            {
+                "sample_id": np.arange(n),
+                "label": pd.array([EMOTIONS[i % 7] for i in range(n)], dtype="str"),
+                "usage": pd.array([usages[i % 10] for i in range(n)], dtype="str"),
+                "source_file": "made-up.csv",
+                "source_row": np.arange(1, n + 1),
+            }
+        )
+        return Samples(images, table)
+
+    return make

@@ -45,7 +45,7 @@ def parse_emotion(text: str) -> str | None:
 
 
 def order_classes(names: Iterable[str]) -> tuple[str, ...]:
-    """Return `names` (any spelling `parse_emotion` knows) in the canonical order, so ids never depend on who listed them.
+    """Return `names`, in any spelling `parse_emotion` knows, in the canonical order: ids depend on nobody's list.
 
     Raises ParameterError for a name that is no class, for one named twice, and for fewer than two classes.
     """

@@ -17,7 +17,9 @@ Result = TypeVar("Result")
 
 def worker_count() -> int:
     """Return FERRULE_WORKERS, or the number of cores that this process may use."""
-    return int(os.environ.get("FERRULE_WORKERS", 0)) or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    # Only Linux tells which cores this process may use (a container's share, say).
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return int(os.environ.get("FERRULE_WORKERS", 0)) or usable or 1
 
 
 @contextmanager

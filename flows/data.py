@@ -11,6 +11,7 @@ from flows.project import run_dvc
 DATA = "data"
 POINTER = "data.dvc"
 DRAFT = ".data.draft"  # data/ is written here first, then renamed: it appears whole or not at all
+FORMER = ".data.former"  # what was in data/ until the new pointer stands
 
 # What data.dvc says when data/ holds the embedded sample, which can be drawn again anywhere (tests/test_data.py).
 SAMPLE_MD5 = "unset"
@@ -67,11 +68,10 @@ def fetch_kaggle_data(root: Path, slug: str) -> str:
     try:
         folder = fetch(slug)
     except Exception as error:  # kagglehub raises its own, requests' and urllib3's errors alike
-        cause = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        cause = f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:200]}"
         raise DataError(
-            f"Expected to download {slug!r} from Kaggle; {type(error).__name__}: {cause[:200]}; check the name, the network, "
-            "and the credentials (KAGGLE_API_TOKEN or ~/.kaggle/kaggle.json), or download it by hand and run "
-            "`ferrule data use PATH`."
+            f"Expected to download {slug!r} from Kaggle; {cause}; check the name, the network and the credentials "
+            "(KAGGLE_API_TOKEN or ~/.kaggle/kaggle.json), or download it by hand and run `ferrule data use PATH`."
         ) from error
     return use_data(root, Path(folder))
 
@@ -118,7 +118,17 @@ def _fresh_draft(root: Path) -> Path:
 
 
 def _put_in_place(root: Path, draft: Path) -> None:
-    """Make `draft` the new data/, and data.dvc its pointer; former data stays in DVC's cache."""
-    shutil.rmtree(root / DATA, ignore_errors=True)
-    draft.rename(root / DATA)
-    run_dvc(root, "--wait-for-lock", "add", DATA)
+    """Make `draft` the new data/, and data.dvc its pointer; on any failure the former data/ is back in its place."""
+    data, former = root / DATA, root / FORMER
+    shutil.rmtree(former, ignore_errors=True)
+    if data.exists():
+        data.rename(former)
+    draft.rename(data)
+    try:
+        run_dvc(root, "--wait-for-lock", "add", DATA)
+    except BaseException:
+        shutil.rmtree(data)
+        if former.exists():
+            former.rename(data)
+        raise
+    shutil.rmtree(former, ignore_errors=True)

@@ -1,6 +1,8 @@
 """The project folder: where it is, and DVC run inside it."""
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,6 +12,9 @@ from ferrule.errors import WorkflowError
 
 MARKER = "dvc.yaml"
 TAIL_LINES = 12  # of a failed command, shown with the error
+STOP_TIMEOUT = 10  # seconds
+
+_running: set[subprocess.Popen] = set()  # so that a flow that is stopped can stop what its threads wait for
 
 
 def find_root(start: Path | None = None) -> Path:
@@ -45,7 +50,9 @@ def run_dvc(root: Path, *arguments: str, on_line: Callable[[str], None] | None =
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
+        start_new_session=True,  # its own process group, which `_stop` ends as a whole
     )
+    _running.add(process)
     lines: list[str] = []
     try:
         assert process.stdout is not None
@@ -53,14 +60,32 @@ def run_dvc(root: Path, *arguments: str, on_line: Callable[[str], None] | None =
             lines.append(line.rstrip())
             if on_line and line.strip():
                 on_line(line.rstrip())
-    except BaseException:  # a stopped flow must not leave DVC and its lock behind
-        process.terminate()
-        process.wait()
+        failed = process.wait() != 0
+    except BaseException:
+        _stop(process)
         raise
-    if process.wait() != 0:
+    finally:
+        _running.discard(process)
+    if failed:
         tail = "\n".join(line for line in lines if line.strip()).splitlines()[-TAIL_LINES:]
         raise WorkflowError(f"`dvc {' '.join(arguments)}` failed; its last lines:\n" + "\n".join(tail))
     return "\n".join(lines)
+
+
+def stop_dvc() -> None:
+    """Stop every DVC that `run_dvc` has under way in any thread, with the stage it runs; its checkpoint stays."""
+    for process in list(_running):
+        _stop(process)
+
+
+def _stop(process: subprocess.Popen) -> None:
+    """End a process and all that it started, so that no training goes on unseen and no lock stays behind."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(STOP_TIMEOUT)
+        os.killpg(process.pid, signal.SIGKILL)  # what did not listen, or was started meanwhile
+    process.wait()
 
 
 def _environment(variables: dict[str, str]) -> dict[str, str]:

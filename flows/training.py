@@ -12,7 +12,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from ferrule.errors import WorkflowError
 from flows.dag import Dag, read_dag
 from flows.data import ensure_data
-from flows.project import run_dvc
+from flows.project import run_dvc, stop_dvc
 from flows.status import read_summary
 from flows.tasks import StageRun, run_stage
 
@@ -34,7 +34,11 @@ def train_challenger(root: Path | None = None) -> list[StageRun]:
         logger.info("Every stage is up to date: nothing to run.")
         runs = [StageRun(stage, "unchanged", 0.0) for stage in dag.stages]
     else:
-        runs = _collect(_submit(dag, root))
+        try:
+            runs = _collect(_submit(dag, root))
+        except BaseException:  # Ctrl-C, a cancelled run: the stages go with it
+            stop_dvc()
+            raise
     _publish(root, runs)
     return runs
 
@@ -47,9 +51,9 @@ def is_current(root: Path) -> bool:
 def _submit(dag: Dag, root: Path) -> dict[str, PrefectFuture[StageRun]]:
     futures: dict[str, PrefectFuture[StageRun]] = {}
     for stage, upstream in dag.upstream.items():
-        futures[stage] = run_stage.with_options(name=stage).submit(
-            stage, root, wait_for=[futures[parent] for parent in upstream]
-        )
+        needed = [futures[parent] for parent in upstream]
+        task = run_stage.with_options(name=stage)
+        futures[stage] = task.submit(return_state=False, wait_for=needed, stage=stage, root=root)
     return futures
 
 

@@ -1,10 +1,12 @@
 """The values of params.yaml as frozen models: an unknown, missing or impossible value is an error, never a default."""
 
+import json
 from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, field_validator
+from pydantic.dataclasses import dataclass
 
 from ferrule.emotions import order_classes
 from ferrule.errors import FerruleError, ParameterError
@@ -16,16 +18,15 @@ Fraction = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 
 
-class Section(BaseModel):
-    """A section of params.yaml; extra names are refused, so a typing error cannot pass for a setting."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+# An extra name is refused, so that a typing error cannot pass for a setting.
+STRICT = ConfigDict(extra="forbid", strict=True)
 
 
-class Ingest(Section):
+@dataclass(frozen=True, config=STRICT)
+class Ingest:
     """Reading the raw data."""
 
-    classes: tuple[str, ...] = Field(strict=False)
+    classes: tuple[str, ...]
     max_reject_fraction: Share
 
     @field_validator("classes")
@@ -37,7 +38,8 @@ class Ingest(Section):
             raise ValueError(str(error)) from error
 
 
-class Validate(Section):
+@dataclass(frozen=True, config=STRICT)
+class Validate:
     """What the data must be like."""
 
     min_rows: Count
@@ -48,19 +50,22 @@ class Validate(Section):
     max_conflict_share: Share
 
 
-class Audit(Section):
+@dataclass(frozen=True, config=STRICT)
+class Audit:
     """Finding copies."""
 
     near_bits: Annotated[int, Field(ge=0, le=40)]
 
 
-class Explore(Section):
+@dataclass(frozen=True, config=STRICT)
+class Explore:
     """Pictures of the data."""
 
     images_per_class: Count
 
 
-class Augment(Section):
+@dataclass(frozen=True, config=STRICT)
+class Augment:
     """Generating images for the rare classes."""
 
     target: Annotated[float, Field(ge=1, le=10)]
@@ -73,7 +78,8 @@ class Augment(Section):
     erasing: Share
 
 
-class Split(Section):
+@dataclass(frozen=True, config=STRICT)
+class Split:
     """Which image goes where."""
 
     strategy: Literal["auto", "official", "stratified"]
@@ -82,7 +88,8 @@ class Split(Section):
     val_fraction: Fraction
 
 
-class Train(Section):
+@dataclass(frozen=True, config=STRICT)
+class Train:
     """The network and its fit."""
 
     network: Literal["small", "medium"]
@@ -91,26 +98,30 @@ class Train(Section):
     precision: Literal["auto", "float32", "bfloat16"]
 
 
-class Evaluate(Section):
+@dataclass(frozen=True, config=STRICT)
+class Evaluate:
     """Scores and their intervals."""
 
     bootstrap: Annotated[int, Field(ge=100)]
     calibration_bins: Annotated[int, Field(ge=5, le=100)]
 
 
-class Register(Section):
+@dataclass(frozen=True, config=STRICT)
+class Register:
     """The model registry."""
 
     model_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
 
 
-class Reference(Section):
+@dataclass(frozen=True, config=STRICT)
+class Reference:
     """What drift is later measured against."""
 
     bins: Annotated[int, Field(ge=5, le=200)]
 
 
-class Promotion(Section):
+@dataclass(frozen=True, config=STRICT)
+class Promotion:
     """The gate before the champion alias."""
 
     min_accuracy: Share
@@ -118,19 +129,20 @@ class Promotion(Section):
     max_accuracy_loss: Share
 
 
-class Params(Section):
+@dataclass(frozen=True, config=STRICT)
+class Params:
     """All of params.yaml."""
 
     seed: Annotated[int, Field(ge=0, lt=2**31)]
     ingest: Ingest
-    validate: Validate  # type: ignore[assignment]  # hides a deprecated method of pydantic's; the stage's name comes first
+    validate: Validate
     audit: Audit
     explore: Explore
     augment: Augment
     split: Split
     train: Train
     evaluate: Evaluate
-    register: Register  # type: ignore[assignment]
+    register: Register
     reference: Reference
     promotion: Promotion
 
@@ -142,7 +154,8 @@ def load_params(root: Path) -> Params:
         raise ParameterError(f"Expected {PARAMS_FILE} in {root}; it is not there; run this in the project's folder.")
     try:
         content = yaml.safe_load(path.read_text())
-        return Params.model_validate(content)
+        # Strict dataclasses take a mapping only from JSON.
+        return TypeAdapter(Params).validate_json(json.dumps(content, default=str))
     except yaml.YAMLError as error:
         raise ParameterError(f"Expected YAML in {PARAMS_FILE}; {' '.join(str(error).split())}; correct it.") from error
     except ValidationError as error:

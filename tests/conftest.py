@@ -9,6 +9,7 @@ import pytest
 
 from ferrule.emotions import EMOTIONS
 from ferrule.samples import Samples
+from flows.project import run_dvc
 
 REPOSITORY = Path(__file__).parents[1]
 REAL_DATA = Path(os.environ.get("FERRULE_FER2013", REPOSITORY.parent / "shared" / "data"))
@@ -39,5 +40,31 @@ def make_samples():
             }
         )
         return Samples(images, table)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory):
+    """Give Prefect a temporary database and server for the whole session."""
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=90):
+        yield
+
+
+@pytest.fixture
+def toy_project(tmp_path, monkeypatch):
+    """Give a maker of a DVC project without git from the text of its dvc.yaml; it becomes the current folder."""
+
+    def make(dvc_yaml: str) -> Path:
+        (tmp_path / ".dvc").mkdir()
+        (tmp_path / ".dvc" / "config").write_text((REPOSITORY / ".dvc" / "config").read_text() + "    no_scm = true\n")
+        (tmp_path / "dvc.yaml").write_text(dvc_yaml)
+        (tmp_path / "data").mkdir()
+        (tmp_path / "data" / "raw.txt").write_text("raw")
+        monkeypatch.chdir(tmp_path)
+        run_dvc(tmp_path, "add", "data")
+        return tmp_path
 
     return make

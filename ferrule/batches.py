@@ -1,0 +1,48 @@
+"""The batches of one epoch: drawn, distorted and mixed in a way that depends on nothing but the seed and the epoch."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from ferrule.views import Distortion, distort
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Images with the rows to train on and the rows to select on.
+
+    `images` uint8 (n, 48, 48) may be memory-mapped: only the rows of a batch are read. `labels` int (n,) are class ids;
+    `train` and `val` are positions in both.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    train: np.ndarray
+    val: np.ndarray
+    n_classes: int
+
+
+def epoch_batches(
+    data: TrainingData, rows: np.ndarray, *, batch_size: int, size: int, distortion: Distortion, mixup: float, seed: list[int]
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield images float32 (b, size, size, 1), 0-255, and targets float32 (b, classes), for `rows` in the order given.
+
+    What does not fill a last batch is left out. Each batch is mixed with itself in another order (Zhang et al. 2018) with
+    a weight of Beta(mixup, mixup); 0 turns that off.
+    """
+    rng = np.random.default_rng(seed)
+    one_hot = np.eye(data.n_classes, dtype=np.float32)
+    for start in range(0, len(rows) - batch_size + 1, batch_size):
+        batch = rows[start : start + batch_size]
+        images = distort(data.images[batch], distortion, size, rng)[..., None].astype(np.float32)
+        targets = one_hot[data.labels[batch]]
+        yield _mix(images, targets, mixup, rng) if mixup else (images, targets)
+
+
+def _mix(
+    images: np.ndarray, targets: np.ndarray, mixup: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Blend each image, and its target, with one other of the batch."""
+    weight, other = np.float32(rng.beta(mixup, mixup)), rng.permutation(len(images))
+    return weight * images + (1 - weight) * images[other], weight * targets + (1 - weight) * targets[other]

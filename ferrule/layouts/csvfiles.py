@@ -1,0 +1,172 @@
+"""CSV files of pixel strings: their header, and their lines in blocks.
+
+A row is a line: no field of these files holds a line break, and so a stray quote damages one row, not all that follow.
+"""
+
+import csv
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ferrule.emotions import parse_emotion
+from ferrule.errors import DataError
+from ferrule.layouts.damage import Damage
+from ferrule.layouts.pixels import is_null
+
+USAGES = ("Training", "PublicTest", "PrivateTest")
+UNLABELLED = "Unlabelled"
+
+_BLOCK_BYTES = 4 << 20
+_MAX_LINE_BYTES = 1 << 20  # a row of FER-2013 has about 8,400
+_MAX_HEADER_BYTES = 1 << 16
+_NEEDED = ("emotion", "pixels", "usage")
+_FOREIGN = (
+    (b"\x1f\x8b", "gzip data; unpack it first (gunzip)"),
+    (b"PK\x03\x04", "a zip archive; name it .zip"),
+    (b"\xff\xfe", "UTF-16 text; save it as UTF-8"),
+    (b"\xfe\xff", "UTF-16 text; save it as UTF-8"),
+)
+_BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True)
+class CsvFile:
+    """A CSV file whose header was read.
+
+    `names` are its columns as they stand there, without outer spaces; `emotion`, `pixels` and `usage` the positions of those
+    that are used, however the file orders, spells or spaces them; `start` is the first byte after the header. Where there is
+    no usage column, `default_usage` holds for every row (None: unknown).
+    """
+
+    path: Path
+    names: tuple[str, ...]
+    pixels: int
+    emotion: int | None
+    usage: int | None
+    start: int
+    default_usage: str | None = None
+
+    @property
+    def extra_columns(self) -> tuple[str, ...]:
+        """The columns that are not used."""
+        used = (self.emotion, self.pixels, self.usage)
+        return tuple(name for position, name in enumerate(self.names) if position not in used)
+
+
+def open_csv(path: Path) -> CsvFile:
+    """Read the header of `path`; raises DataError that says what the file is instead, or which column is not there."""
+    names, start = read_header(path)
+    positions = {name: _find_column(path, names, name) for name in _NEEDED}
+    if positions["pixels"] is None:
+        raise DataError(
+            f"Expected the columns emotion, pixels and Usage in {path.name}; its first line is {_show(names)}; "
+            "give a fer2013.csv, or add that header."
+        )
+    return CsvFile(path, names, positions["pixels"], positions["emotion"], positions["usage"], start)
+
+
+def read_header(path: Path) -> tuple[tuple[str, ...], int]:
+    """Return the column names of `path`, without outer spaces, and the position of the byte after the header."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_MAX_HEADER_BYTES)
+    except OSError as error:
+        raise DataError(f"Expected to read {path}; {error.strerror}; make it readable.") from error
+    _refuse_foreign(path, head)
+    line, newline, _ = head.partition(b"\n")
+    text = line.removeprefix(_BOM).decode("utf-8", "backslashreplace")
+    try:
+        names = tuple(name.strip() for name in next(csv.reader([text]), ()))
+    except csv.Error as error:
+        raise DataError(f"Expected a header in {path.name}; its first line is no CSV ({error}); correct it.") from error
+    return names, len(line) + len(newline)
+
+
+def read_lines(file: CsvFile) -> Iterator[tuple[int, list[bytes]]]:
+    """Yield blocks of some megabytes: the number of the first row (from 1), and the lines; blank lines are no rows.
+
+    Raises DataError for a line that is far too long to be a row.
+    """
+    row = 1
+    for lines in _split_blocks(file):
+        lines = [line for line in lines if line and not line.isspace()]
+        if lines:
+            yield row, lines
+            row += len(lines)
+
+
+def split_fields(file: CsvFile, line: bytes) -> list[bytes]:
+    """Split a line into one field a column; raises Damage where that cannot be done."""
+    fields = _unquote(line) if b'"' in line else line.split(b",")
+    if len(fields) != len(file.names):
+        raise Damage("wrong number of columns", f"{len(fields)} columns where the header has {len(file.names)}")
+    return fields
+
+
+def parse_label(field: bytes) -> str:
+    """Return the class that a number ("3", "3.0") or a name means; raises Damage for null and unknown ones."""
+    if is_null(field):
+        raise Damage("null label", "no label")
+    text = field.decode("utf-8", "backslashreplace").strip()
+    emotion = parse_emotion(text) or parse_emotion(text.removesuffix(".0"))
+    if emotion is None:
+        raise Damage("unknown label", f"label {text[:40]!r}")
+    return emotion
+
+
+def parse_usage(field: bytes) -> str:
+    """Return the official spelling of a Usage; raises Damage for one that is none of the three."""
+    text = field.decode("utf-8", "backslashreplace").strip()
+    for usage in USAGES:
+        if text.casefold() == usage.casefold():
+            return usage
+    raise Damage("unknown usage", f"Usage {text[:40]!r} where {', '.join(USAGES)} are known")
+
+
+def _refuse_foreign(path: Path, head: bytes) -> None:
+    if not head.strip():
+        raise DataError(f"Expected rows in {path.name}; it is empty; download it again.")
+    for signature, what in _FOREIGN:
+        if head.startswith(signature):
+            raise DataError(f"Expected CSV text in {path.name}; it is {what}.")
+    if b"\0" in head.partition(b"\n")[0] or b"\n" not in head and len(head) == _MAX_HEADER_BYTES:
+        raise DataError(f"Expected CSV text in {path.name}; it is binary, or has no lines; give the right file.")
+
+
+def _find_column(path: Path, names: tuple[str, ...], wanted: str) -> int | None:
+    found = [position for position, name in enumerate(names) if name.casefold() == wanted]
+    if len(found) > 1:
+        raise DataError(f"Expected one column {wanted} in {path.name}; it has {len(found)}; remove the others.")
+    return found[0] if found else None
+
+
+def _show(names: tuple[str, ...]) -> str:
+    text = ",".join(names)
+    return repr(text if len(text) <= 60 else text[:60] + "…")
+
+
+def _split_blocks(file: CsvFile) -> Iterator[list[bytes]]:
+    rest, row = b"", 1
+    with file.path.open("rb") as stream:
+        stream.seek(file.start)
+        while block := stream.read(_BLOCK_BYTES):
+            *lines, rest = (rest + block).split(b"\n")
+            for number, line in enumerate(itertools.chain(lines, [rest]), row):
+                if len(line) > _MAX_LINE_BYTES:
+                    raise DataError(
+                        f"Expected rows of some kilobytes in {file.path.name}; row {number} is longer than "
+                        f"{_MAX_LINE_BYTES:,} bytes; repair its line ends."
+                    )
+            yield lines
+            row += len(lines)
+    yield [rest]
+
+
+def _unquote(line: bytes) -> list[bytes]:
+    # latin-1 maps every byte to one character and back, so no byte can fail or change.
+    try:
+        fields = next(csv.reader([line.decode("latin-1")], strict=True))
+    except csv.Error as error:
+        raise Damage("broken quotes", str(error)) from error
+    return [field.encode("latin-1") for field in fields]

@@ -1,0 +1,123 @@
+"""Where MLflow keeps runs, models and their files: `<root>/mlruns`, or what MLFLOW_TRACKING_URI names.
+
+The local store is `mlruns/mlflow.db` (SQLite) with its files in `mlruns/artifacts`, made on first use.
+"""
+
+import logging
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Experiment
+
+EXPERIMENT = "ferrule"
+
+# Set before MLflow is first imported, and only where the user has not: no telemetry, no progress bars, no chatter.
+_QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_RECORD_ENV_VARS_IN_MODEL_LOGGING": "false",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
+# Where MLflow 3 keeps absolute addresses of files.
+_ADDRESSES = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
+
+
+def open_store(root: Path) -> "MlflowClient":
+    """Give a client of the project's store, which is made if need be.
+
+    MLflow keeps absolute paths; in a moved or copied checkout they are corrected, or it would write to the old one.
+    """
+    quieten_mlflow()
+    from mlflow import MlflowClient
+
+    client = MlflowClient(store_uri(root), os.environ.get("MLFLOW_REGISTRY_URI") or None)
+    experiment = _open_experiment(client, root)
+    old, new = experiment.artifact_location, _artifact_location(root)
+    if _is_local(root) and old != new and old.startswith("file:") and old.endswith("/mlruns/artifacts"):
+        _follow_move(_database(root), old, new)
+    return client
+
+
+def store_uri(root: Path) -> str:
+    """Return MLFLOW_TRACKING_URI, or the address of the SQLite store under `root`."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{_database(root)}"
+
+
+def experiment_id(client: "MlflowClient") -> str:
+    """Return the id of the one experiment that holds every run of Ferrule."""
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    assert experiment is not None, "open_store makes it"
+    return str(experiment.experiment_id)
+
+
+@contextmanager
+def fluent_store(root: Path) -> Iterator[None]:
+    """Point MLflow's module-level functions (load_model, log_model) at the project's store inside the block."""
+    open_store(root)
+    import mlflow
+
+    before = os.environ.get("MLFLOW_TRACKING_URI")
+    mlflow.set_tracking_uri(store_uri(root))
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(before or "")  # which also sets or removes the variable
+
+
+def quieten_mlflow() -> None:
+    """Keep MLflow from phoning home, drawing progress bars and chattering; to be called before it is imported."""
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+
+
+def _open_experiment(client: "MlflowClient", root: Path) -> "Experiment":
+    """Return the project's experiment: made where there is none, brought back where it was deleted in the UI."""
+    from mlflow.exceptions import MlflowException
+
+    if client.get_experiment_by_name(EXPERIMENT) is None:
+        try:
+            client.create_experiment(EXPERIMENT, _artifact_location(root) if _is_local(root) else None)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another stage was quicker
+                raise
+    experiment = client.get_experiment(experiment_id(client))
+    if experiment.lifecycle_stage == "deleted":
+        client.restore_experiment(experiment.experiment_id)
+    return experiment
+
+
+def _is_local(root: Path) -> bool:
+    return store_uri(root) == f"sqlite:///{_database(root)}"
+
+
+def _database(root: Path) -> Path:
+    return root.resolve() / "mlruns" / "mlflow.db"
+
+
+def _artifact_location(root: Path) -> str:
+    return (root.resolve() / "mlruns" / "artifacts").as_uri()
+
+
+def _follow_move(database: Path, old: str, new: str) -> None:
+    """Replace the beginning `old` of every address of a file in `database` by `new`."""
+    with closing(sqlite3.connect(database, timeout=20)) as connection, connection:
+        for table, column in _ADDRESSES:
+            connection.execute(
+                f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?",  # noqa: S608
+                (new, len(old) + 1, len(old), old),
+            )

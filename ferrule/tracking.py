@@ -1,0 +1,200 @@
+"""MLflow runs: one a trained model, from its first epoch to every look at the test images.
+
+A run is found by the MD5 of its model's bytes, never by its id: no artifact holds a run id, so equal inputs give equal
+artifacts.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ferrule.store import experiment_id, open_store
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+MODEL_TAG = "ferrule.model_md5"
+TEST_TAG = "ferrule.test_md5"  # which images the logged test scores are of
+TRAINING_TAG = "ferrule.training"
+PLACE_TAG = "ferrule.place"
+FLOW_TAG = "ferrule.flow_run_id"
+FLOW_VARIABLE = "FERRULE_FLOW_RUN_ID"
+
+_METRICS_A_CALL = 1000  # the store's limit
+
+
+class TrainingLog:
+    """What a training writes to its run; called once an epoch."""
+
+    def __init__(self, client: "MlflowClient", run_id: str) -> None:
+        self.client = client
+        self.run_id = run_id
+        self.finished = False
+
+    def __call__(self, epoch: int, metrics: Mapping[str, float]) -> None:
+        """Send the metrics of one epoch (counted from 1); they show in the UI at once."""
+        log_metrics(self.client, self.run_id, metrics, step=epoch)
+
+    def finish(self, model_md5: str, metrics: Mapping[str, float] | None = None) -> None:
+        """Tag the run with the MD5 of the model file it made, and add final `metrics` such as the seconds it took."""
+        log_metrics(self.client, self.run_id, metrics or {})
+        self.client.set_tag(self.run_id, MODEL_TAG, model_md5)
+        self.finished = True
+
+
+@contextmanager
+def training_run(
+    root: Path, params: Mapping[str, Any], tags: Mapping[str, str], *, fingerprint: str | None = None
+) -> Iterator[TrainingLog]:
+    """Give the log of a training; what is killed and started again goes on in the same run.
+
+    `fingerprint` says what makes two trainings the same one (default: equal `params` and `tags`). The run ends as
+    FINISHED where `finish` was called, as KILLED on an interrupt and as FAILED otherwise. A process killed with -9
+    leaves it RUNNING: the next training in this checkout takes it up where the fingerprint is the same, and otherwise
+    marks it KILLED.
+    """
+    client = open_store(root)
+    fingerprint = fingerprint or digest_json([dict(params), dict(tags)])
+    run_id = _take_up(client, root, fingerprint) or _start(client, root, fingerprint)
+    _describe(client, run_id, params, tags)
+    log = TrainingLog(client, run_id)
+    status = "FAILED"
+    try:
+        yield log
+        status = "FINISHED" if log.finished else "FAILED"
+    except (KeyboardInterrupt, SystemExit):
+        status = "KILLED"
+        raise
+    finally:
+        client.set_terminated(run_id, status)
+
+
+def find_model_run(client: "MlflowClient", model_md5: str) -> str:
+    """Return the id of the newest run that made this model; a run is made where the store knows of none.
+
+    (DVC restores a model from its cache without training it, also where the store is new.)
+    """
+    runs = search_runs(client, f"tags.`{MODEL_TAG}` = '{model_md5}'")
+    if runs:
+        return str(runs[0].info.run_id)
+    run = client.create_run(experiment_id(client), tags=_flow_tags() | {MODEL_TAG: model_md5})
+    client.set_terminated(run.info.run_id)
+    return str(run.info.run_id)
+
+
+@dataclass(frozen=True)
+class Looks:
+    """How often a set of test images was looked at: by this model, and by every model in the store."""
+
+    by_model: int
+    by_all: int
+
+    def __str__(self) -> str:
+        return f"look {self.by_model} at the test images by this model; {self.by_all} by all models on this data"
+
+
+def count_look(client: "MlflowClient", model_md5: str, test_md5: str) -> Looks:
+    """Record one more look of the model at the test images that `digest_test_set` names, and return the counts.
+
+    The count is a metric of the model's run, so the store keeps when each look was; deleted runs still count.
+    """
+    run_id = find_model_run(client, model_md5)
+    key = f"looks/{test_md5[:8]}"
+    runs = search_runs(client, f"metrics.`{key}` > 0", deleted_too=True)
+    looks = {run.info.run_id: int(run.data.metrics[key]) for run in runs}
+    of_model = {run.info.run_id for run in runs if run.data.tags.get(MODEL_TAG) == model_md5}
+    here = looks.get(run_id, 0) + 1
+    log_metrics(client, run_id, {key: here}, step=here)
+    return Looks(sum(looks[run] for run in of_model) + 1, sum(looks.values()) + 1)
+
+
+def digest_test_set(images: np.ndarray, labels: np.ndarray) -> str:
+    """Return an MD5 of labelled images, uint8 (n, 48, 48), the same for any order and file layout."""
+    rows = sorted(
+        hashlib.md5(image.tobytes() + str(label).encode(), usedforsecurity=False).digest()
+        for image, label in zip(images, labels, strict=True)
+    )
+    return hashlib.md5(b"".join(rows), usedforsecurity=False).hexdigest()
+
+
+def log_metrics(client: "MlflowClient", run_id: str, metrics: Mapping[str, float], step: int = 0) -> None:
+    """Send `metrics` to a run in as few calls as the store allows."""
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)
+    entries = [Metric(key, float(value), now, step) for key, value in metrics.items()]
+    for start in range(0, len(entries), _METRICS_A_CALL):
+        client.log_batch(run_id, metrics=entries[start : start + _METRICS_A_CALL])
+
+
+def search_runs(
+    client: "MlflowClient", condition: str, *, deleted_too: bool = False, page_size: int = 1000
+) -> "list[Run]":
+    """Return all runs of the experiment that fulfil `condition`, newest first."""
+    from mlflow.entities import ViewType
+
+    view = ViewType.ALL if deleted_too else ViewType.ACTIVE_ONLY
+    query = partial(
+        client.search_runs, [experiment_id(client)], condition, view, page_size, order_by=["start_time DESC"]
+    )
+    page = query()
+    runs = list(page)
+    while page.token:
+        page = query(page_token=page.token)
+        runs += page
+    return runs
+
+
+def digest_json(content: Any) -> str:
+    """Return the SHA-256 of `content` as canonical JSON: keys sorted, no spaces, unknown types as text."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _take_up(client: "MlflowClient", root: Path, fingerprint: str) -> str | None:
+    """Return the unfinished run of this training, if any; others that seem to run in this checkout are dead."""
+    unfinished = search_runs(client, f"tags.`{PLACE_TAG}` = '{_place(root)}' and attributes.status != 'FINISHED'")
+    same = [run.info.run_id for run in unfinished if run.data.tags.get(TRAINING_TAG) == fingerprint]
+    for run in unfinished:
+        if run.info.status == "RUNNING" and run.info.run_id not in same[:1]:
+            client.set_terminated(run.info.run_id, "KILLED")
+    if not same:
+        return None
+    client.update_run(same[0], "RUNNING")
+    return str(same[0])
+
+
+def _start(client: "MlflowClient", root: Path, fingerprint: str) -> str:
+    tags = {TRAINING_TAG: fingerprint, PLACE_TAG: _place(root)}
+    return str(client.create_run(experiment_id(client), tags=tags).info.run_id)
+
+
+def _describe(client: "MlflowClient", run_id: str, params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
+    from mlflow.entities import Param, RunTag
+
+    client.log_batch(
+        run_id,
+        params=[Param(key, str(value)) for key, value in params.items()],
+        tags=[RunTag(key, str(value)) for key, value in (dict(tags) | _flow_tags()).items()],
+    )
+
+
+def _flow_tags() -> dict[str, str]:
+    flow_run = os.environ.get(FLOW_VARIABLE)
+    return {FLOW_TAG: flow_run} if flow_run else {}
+
+
+def _place(root: Path) -> str:
+    """Return a short name of this checkout on this machine (a path could hold quotes, which a filter cannot)."""
+    return hashlib.sha256(f"{platform.node()}:{root.resolve()}".encode()).hexdigest()[:16]

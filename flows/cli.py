@@ -1,0 +1,117 @@
+"""The workflow's commands: data, run, promote, status, ui. Each imports what it needs when it runs, not before."""
+
+import time
+from pathlib import Path
+
+import click
+
+
+@click.group()
+def data() -> None:
+    """Put raw data into the project, versioned by DVC."""
+
+
+@data.command()
+@click.option("--replace", is_flag=True, help="Replace other data (it stays in DVC's cache).")
+def sample(replace: bool) -> None:
+    """Draw the embedded synthetic sample."""
+    from flows.data import draw_sample_data
+    from flows.project import enter_project
+
+    click.echo(draw_sample_data(enter_project(), replace))
+
+
+@data.command()
+@click.argument("path", type=click.Path(path_type=Path))
+def use(path: Path) -> None:
+    """Use the data at PATH: fer2013.csv, ICML csv, image folders, or an archive of any of these."""
+    from flows.data import use_data
+    from flows.project import enter_project
+
+    path = path.expanduser().absolute()  # as the person wrote it, before the root becomes the current folder
+    click.echo(use_data(enter_project(), path))
+
+
+@data.command()
+@click.argument("slug")
+def kaggle(slug: str) -> None:
+    """Download SLUG from Kaggle (owner/dataset, or a competition) and use it."""
+    from flows.data import fetch_kaggle_data
+    from flows.project import enter_project
+
+    click.echo(fetch_kaggle_data(enter_project(), slug))
+
+
+@click.command()
+@click.option("--promote/--no-promote", default=True, help="Ask for promotion at the end (default: yes).")
+def run(promote: bool) -> None:
+    """Run every stage that must, register the model, and promote it if it passes the gate."""
+    from flows.project import enter_project
+
+    root = enter_project()
+    start = time.monotonic()
+    from flows.promotion import promote_challenger
+    from flows.report import print_result
+    from flows.training import train_challenger
+
+    runs = train_challenger(root)
+    decision = promote_challenger(root) if promote else None
+    print_result(root, runs, decision, time.monotonic() - start)
+
+
+@click.command("promote")
+def promote_command() -> None:
+    """Make the challenger the champion if it passes the gate; exit 1 with the reasons if it does not."""
+    from flows.project import enter_project
+
+    root = enter_project()
+    from flows.promotion import promote_challenger
+
+    decision = promote_challenger(root)
+    click.echo(decision.sentence)
+    if decision.refused:
+        raise click.exceptions.Exit(1)
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+def status(as_json: bool) -> None:
+    """Tell the data, each stage's state, and who holds which alias."""
+    from flows.project import enter_project
+    from flows.status import read_status
+
+    current = read_status(enter_project())
+    if as_json:
+        click.echo(current.as_json())
+    else:
+        from flows.report import print_status
+
+        print_status(current)
+
+
+@click.command()
+@click.option("--mlflow-port", default=5000, show_default=True)
+@click.option("--prefect-port", default=4200, show_default=True)
+@click.option("--check", is_flag=True, help="Stop as soon as both answer.")
+def ui(mlflow_port: int, prefect_port: int, check: bool) -> None:
+    """Open the MLflow and Prefect interfaces on this machine, until Ctrl-C."""
+    from flows.project import enter_project
+    from flows.ui import serve_interfaces
+
+    with serve_interfaces(enter_project(), mlflow_port, prefect_port) as addresses:
+        for name, address in addresses.items():
+            click.echo(f"{name:8} {address}")
+        if not check:
+            click.echo("Ctrl-C stops both.")
+            _wait_for_interrupt()
+
+
+def _wait_for_interrupt() -> None:
+    try:
+        while True:
+            time.sleep(3600)
+    except KeyboardInterrupt:
+        click.echo()
+
+
+commands = (data, run, promote_command, status, ui)

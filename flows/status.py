@@ -1,0 +1,147 @@
+"""Where the project stands: what the last run made, each stage's state, and who holds which alias."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from flows.dag import read_dag
+from flows.data import read_data_md5
+from flows.project import run_dvc
+
+ALIASES = ("challenger", "champion")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What the last run made, read from the artifacts; None where a stage has not run."""
+
+    images_in: int | None
+    rejected: int | None
+    validated: str | None
+    near_groups: int | None
+    generated: int | None
+    sizes: dict[str, int] = field(default_factory=dict)
+    accuracy: dict[str, float] | None = None
+    accuracy_tta: dict[str, float] | None = None
+    accuracy_leak_free: dict[str, float] | None = None
+    macro_f1: dict[str, float] | None = None
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Return (name, value) pairs for a table; only what is known."""
+        named = [
+            ("images in", _count(self.images_in)),
+            ("rejected", _count(self.rejected)),
+            ("validated", self.validated),
+            ("near-duplicate groups", _count(self.near_groups)),
+            ("generated", _count(self.generated)),
+            ("train / val / test", " / ".join(_count(self.sizes.get(s, 0)) or "" for s in ("train", "val", "test"))),
+            ("dropped (twins, blanks)", _count(self.sizes.get("dropped"))),
+            ("test accuracy", _score(self.accuracy)),
+            ("  with test-time averaging", _score(self.accuracy_tta)),
+            ("  on images without a twin", _score(self.accuracy_leak_free)),
+            ("test macro F1", _score(self.macro_f1)),
+        ]
+        return [(name, value) for name, value in named if value]
+
+
+@dataclass(frozen=True)
+class Status:
+    """The whole answer of `ferrule status`."""
+
+    data: dict[str, Any]
+    stages: dict[str, str]
+    summary: Summary
+    aliases: dict[str, dict[str, Any] | None]
+
+    def as_json(self) -> str:
+        """Return the status as JSON, for scripts."""
+        return json.dumps(
+            {"data": self.data, "stages": self.stages, "result": asdict(self.summary), **self.aliases}, indent=2
+        )
+
+
+def read_status(root: Path) -> Status:
+    """Read the state of data, stages and registry under `root`; it starts nothing and changes nothing."""
+    summary = read_summary(root)
+    data = {
+        "md5": read_data_md5(root),
+        "present": (root / "data").is_dir(),
+        "images": summary.images_in,
+        "rejected": summary.rejected,
+        "splits": summary.sizes,
+    }
+    return Status(data, read_stage_states(root), summary, {alias: read_alias(root, alias) for alias in ALIASES})
+
+
+def read_stage_states(root: Path) -> dict[str, str]:
+    """Return each stage's state: `current`, `changed` (what it depends on differs) or `missing` (it has no output)."""
+    printed = run_dvc(root, "--wait-for-lock", "status", "--json")
+    stale = json.loads(printed[printed.index("{") :])
+    states = {}
+    for stage in read_dag(root).stages:
+        missing = not (root / "artifacts" / stage).exists()
+        states[stage] = "missing" if missing else "changed" if stage in stale else "current"
+    return states
+
+
+def read_summary(root: Path) -> Summary:
+    """Read the summary of the last run from `root`/artifacts."""
+    artifacts = root / "artifacts"
+    samples, rejects = _rows(artifacts / "ingest/samples.parquet"), _rows(artifacts / "ingest/rejects.parquet")
+    generated = _rows(artifacts / "augment/samples.parquet")
+    metrics = _json(artifacts / "evaluate/metrics.json")
+    return Summary(
+        images_in=None if samples is None else samples + (rejects or 0),
+        rejected=rejects,
+        validated=_verdict(_json(artifacts / "validate/result.json")),
+        near_groups=_json(artifacts / "audit/audit.json").get("near_groups"),
+        generated=None if generated is None or samples is None else generated - samples,
+        sizes=_json(artifacts / "split/split.json").get("sizes", {}),
+        accuracy=metrics.get("test", {}).get("accuracy"),
+        accuracy_tta=metrics.get("test_tta", {}).get("accuracy"),
+        accuracy_leak_free=metrics.get("test_leak_free", {}).get("accuracy"),
+        macro_f1=metrics.get("test", {}).get("macro_f1"),
+    )
+
+
+def read_alias(root: Path, alias: str) -> dict[str, Any] | None:
+    """Return the version that holds `alias` with its test scores, or None; no store is made by asking."""
+    if not (root / "mlruns" / "mlflow.db").is_file():
+        return None
+    from ferrule.registry import find_version
+
+    from pipelines.params import load_params
+
+    version = find_version(root, load_params(root).register.model_name, alias)
+    return version and version.as_dict()
+
+
+def _verdict(result: dict[str, Any]) -> str | None:
+    if not result:
+        return None
+    warnings = f", {result['warnings']} warning{'s' * (result['warnings'] != 1)}"
+    verdict = "passed" if result["success"] else f"failed ({result['critical_failed']} critical)"
+    return f"{verdict}: {result['evaluated']} expectations{warnings}"
+
+
+def _rows(path: Path) -> int | None:
+    if not path.is_file():
+        return None
+    import pyarrow.parquet
+
+    return pyarrow.parquet.read_metadata(path).num_rows
+
+
+def _json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def _count(number: int | None) -> str | None:
+    return None if number is None else f"{number:,}"
+
+
+def _score(metric: dict[str, float] | None) -> str | None:
+    if metric is None:
+        return None
+    return f"{metric['value']:.1%}  (95 %: {metric['low']:.1%} to {metric['high']:.1%})"

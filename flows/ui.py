@@ -1,0 +1,83 @@
+"""The user interfaces of MLflow and Prefect, on loopback, until Ctrl-C."""
+
+import contextlib
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+from ferrule.errors import WorkflowError
+
+HOST = "127.0.0.1"
+START_TIMEOUT = 90  # seconds
+POLL = 0.5  # seconds
+
+
+@contextlib.contextmanager
+def serve_interfaces(root: Path, mlflow_port: int, prefect_port: int) -> Iterator[dict[str, str]]:
+    """Start both servers on `root`'s stores, and give their addresses once they answer; stop them at the end.
+
+    Raises WorkflowError where a port is taken or a server does not start.
+    """
+    from ferrule.tracking import tracking_uri
+
+    ports = {"MLflow": mlflow_port, "Prefect": prefect_port}
+    for name, port in ports.items():
+        _expect_free(name, port)
+    artifacts = ["--serve-artifacts", "--artifacts-destination", str(root / "mlruns" / "artifacts")]
+    commands = {
+        "MLflow": ["mlflow", "server", "--workers", "1", "--backend-store-uri", tracking_uri(root), *artifacts],
+        "Prefect": ["prefect", "server", "start"],
+    }
+    health = {"MLflow": "/health", "Prefect": "/api/health"}
+    addresses = {name: f"http://{HOST}:{port}" for name, port in ports.items()}
+    with contextlib.ExitStack() as stack:
+        servers = {
+            name: stack.enter_context(_server(root, [*command, "--host", HOST, "--port", str(ports[name])]))
+            for name, command in commands.items()
+        }
+        for name, server in servers.items():
+            _wait_until_healthy(name, server, addresses[name] + health[name])
+        yield addresses
+
+
+@contextlib.contextmanager
+def _server(root: Path, command: list[str]) -> Iterator[subprocess.Popen]:
+    program = str(Path(sys.executable).parent / command[0])
+    log = (root / "logs").joinpath(f"{command[0]}.log")
+    log.parent.mkdir(exist_ok=True)
+    with log.open("w") as stream:
+        server = subprocess.Popen([program, *command[1:]], cwd=root, stdout=stream, stderr=subprocess.STDOUT)
+        try:
+            yield server
+        finally:
+            server.terminate()
+            try:
+                server.wait(15)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait()
+
+
+def _expect_free(name: str, port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            option = f"--{name.lower()}-port"
+            raise WorkflowError(
+                f"Expected port {port} free for {name}; it is in use; choose another ({option})."
+            ) from error
+
+
+def _wait_until_healthy(name: str, server: subprocess.Popen, address: str) -> None:
+    deadline = time.monotonic() + START_TIMEOUT
+    while time.monotonic() < deadline and server.poll() is None:
+        with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=2):  # noqa: S310  # our own address
+            return
+        time.sleep(POLL)
+    raise WorkflowError(f"Expected {name} to answer at {address}; it did not; see logs/{name.lower()}.log.")

@@ -1,0 +1,108 @@
+"""The DAG as it is read from dvc.yaml, and dvc.yaml held to the code that it names."""
+
+import ast
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import REPOSITORY
+
+from ferrule.errors import WorkflowError
+from flows.dag import read_dag
+from pipelines.params import Params
+
+DVC = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
+
+# Code that moves data or reports errors but decides no byte of an output.
+INFRASTRUCTURE = {
+    "ferrule/__init__.py",
+    "ferrule/charts/__init__.py",
+    "ferrule/engine.py",
+    "ferrule/errors.py",
+    "ferrule/samples.py",
+    "pipelines/__init__.py",
+    "pipelines/folders.py",
+    "pipelines/params.py",
+}
+
+
+def imported_files(path: str) -> set[str]:
+    """Return the project's own files that `path` imports, directly or not."""
+    found: set[str] = set()
+    waiting = [path]
+    while waiting:
+        tree = ast.parse((REPOSITORY / waiting.pop()).read_text())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            elif isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            else:
+                continue
+            for name in names:
+                for file in (Path(*name.split(".")).with_suffix(".py"), Path(*name.split("."), "__init__.py")):
+                    ours = name.startswith(("ferrule", "pipelines")) and (REPOSITORY / file).is_file()
+                    if ours and file.as_posix() not in found:
+                        found.add(file.as_posix())
+                        waiting.append(file.as_posix())
+    return found
+
+
+@pytest.mark.parametrize("stage", DVC)
+def test_a_stage_depends_on_the_code_that_decides_its_bytes(stage):
+    module = f"pipelines/{stage}.py"
+    listed = {dep for dep in DVC[stage]["deps"] if dep.endswith(".py")}
+    assert listed == {module} | (imported_files(module) - INFRASTRUCTURE)
+
+
+@pytest.mark.parametrize("stage", DVC)
+def test_a_stage_names_its_own_parameters(stage):
+    sections = {name.partition(".")[0] for name in DVC[stage]["params"]}
+    assert stage in sections
+    assert sections <= {field.name for field in fields(Params)}
+
+
+@pytest.mark.parametrize("stage", DVC)
+def test_a_stage_reads_no_parameter_that_dvc_does_not_watch(stage):
+    """Every `params.x` and `params.x.y` in the module stands in the stage's params, whole or by its section."""
+    tree = ast.parse((REPOSITORY / "pipelines" / f"{stage}.py").read_text())
+    used = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "params":
+            used.add(node.attr)
+    sections = {name.partition(".")[0] for name in DVC[stage]["params"]}
+    assert used <= sections
+
+
+def test_only_register_keeps_its_output_out_of_the_cache():
+    uncached = [name for name, stage in DVC.items() for out in stage["outs"] if isinstance(out, dict)]
+    assert uncached == ["register"]
+
+
+def test_stages_come_after_what_they_need():
+    dag = read_dag(REPOSITORY)
+    for stage, upstream in dag.upstream.items():
+        assert all(dag.stages.index(parent) < dag.stages.index(stage) for parent in upstream)
+    assert dag.ancestors("register") == set(DVC) - {"register", "explore", "reference"}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", "Expected stages"),
+        ("stages: 3", "Expected stages"),
+        ("stages: {a: {outs: [x], deps: [y]}, b: {outs: [y], deps: [x]}}", "no cycle"),
+        ("{", "Expected stages"),
+    ],
+)
+def test_a_broken_dvc_yaml_is_one_sentence(content, words, tmp_path):
+    (tmp_path / "dvc.yaml").write_text(content)
+    with pytest.raises(WorkflowError, match=words):
+        read_dag(tmp_path)
+
+
+def test_a_dependency_inside_an_output_is_a_dependency(tmp_path):
+    (tmp_path / "dvc.yaml").write_text("stages: {b: {deps: [out/a/file]}, a: {outs: [out/a]}, c: {deps: [out/ab]}}")
+    assert read_dag(tmp_path).upstream["b"] == ("a",)
+    assert read_dag(tmp_path).upstream["c"] == ()

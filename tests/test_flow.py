@@ -1,0 +1,149 @@
+"""The training flow on a real DVC project with small stages: order, side by side, failures, retries, the cache."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+from conftest import REPOSITORY
+
+from ferrule.errors import WorkflowError
+from flows.project import find_root, run_dvc
+from flows.tasks import is_transient
+from flows.training import is_current, train_challenger
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+DIAMOND = """
+stages:
+  left: {cmd: sleep 2 && cp data/raw.txt left, deps: [data], outs: [left]}
+  right: {cmd: sleep 2 && cp data/raw.txt right, deps: [data], outs: [right]}
+  join: {cmd: cat left right > join, deps: [left, right], outs: [join]}
+"""
+
+
+def outcomes(runs):
+    return {run.stage: run.outcome for run in runs}
+
+
+def test_stages_run_once_and_then_not_again(toy_project):
+    root = toy_project(DIAMOND)
+    assert outcomes(train_challenger(root)) == {"left": "ran", "right": "ran", "join": "ran"}
+    assert (root / "join").read_text() == "rawraw"
+    assert is_current(root)
+    assert set(outcomes(train_challenger(root)).values()) == {"unchanged"}
+
+
+def test_stages_that_do_not_need_each_other_run_side_by_side(toy_project):
+    root = toy_project(DIAMOND.replace("sleep 2 &&", "date +%s.%N > $PWD/$$.start && sleep 2 &&"))
+    train_challenger(root)
+    starts = sorted(float(path.read_text()) for path in root.glob("*.start"))
+    assert len(starts) == 2
+    assert starts[1] - starts[0] < 2  # the second starts before the first is done
+
+
+def test_the_flow_and_dvc_alone_give_the_same_lock(toy_project):
+    root = toy_project(DIAMOND)
+    train_challenger(root)
+    lock = (root / "dvc.lock").read_text()
+    (root / "dvc.lock").unlink()
+    run_dvc(root, "repro", "--force")
+    # DVC writes stages in the order they finish.
+    assert sorted((root / "dvc.lock").read_text().splitlines()) == sorted(lock.splitlines())
+
+
+def test_going_back_restores_from_the_cache(toy_project):
+    root = toy_project(DIAMOND)
+    (root / "params.yaml").write_text("a: 1")
+    stages = DIAMOND.replace("outs: [left]", "params: [a], outs: [left]")
+    (root / "dvc.yaml").write_text(stages.replace("cp data/raw.txt left", "cat params.yaml > left"))
+    train_challenger(root)
+    (root / "params.yaml").write_text("a: 2")
+    assert outcomes(train_challenger(root)) == {"left": "ran", "right": "unchanged", "join": "ran"}
+    (root / "params.yaml").write_text("a: 1")
+    assert outcomes(train_challenger(root)) == {"left": "restored", "right": "unchanged", "join": "restored"}
+
+
+def test_a_failure_names_the_stage_and_shows_its_last_lines(toy_project):
+    root = toy_project(DIAMOND.replace("cp data/raw.txt right", "echo no such pixels && exit 3"))
+    with pytest.raises(WorkflowError, match=r"(?s)Stage right failed.*no such pixels"):
+        train_challenger(root)
+    assert (root / "left").exists()  # what does not depend on it still finished
+    assert not (root / "join").exists()
+
+
+def test_what_the_network_broke_is_tried_again(toy_project, monkeypatch):
+    flaky = "test -f tried || { touch tried; echo ConnectionError to the store; exit 1; }; cp data/raw.txt left"
+    root = toy_project("stages:\n  left:\n    cmd: " + repr(flaky) + "\n    deps: [data]\n    outs: [left]\n")
+    monkeypatch.setattr("flows.tasks.run_stage.retry_delay_seconds", 0)
+    assert outcomes(train_challenger(root)) == {"left": "ran"}
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (WorkflowError("… requests.exceptions.ConnectionError: refused"), True),
+        (WorkflowError("… sqlite3.OperationalError: database is locked"), True),
+        (WorkflowError("… 3 of 10 rows are unreadable"), False),
+        (ValueError("ConnectionError"), False),
+    ],
+)
+def test_only_the_network_is_worth_a_retry(error, expected):
+    from prefect.states import Failed
+
+    assert is_transient(None, None, Failed(data=error)) is expected
+
+
+SLOW = "stages: {slow: {cmd: exec sleep 61.5, deps: [data], outs: [slow]}}"
+
+
+def sleepers(root):
+    return [
+        p for p in psutil.process_iter(["cmdline"]) if p.info["cmdline"] == ["sleep", "61.5"] and p.cwd() == str(root)
+    ]
+
+
+def test_an_interrupted_dvc_leaves_no_process_and_no_lock_behind(toy_project):
+    root = toy_project(SLOW)
+
+    def interrupt(line):
+        if "sleep" in line:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_dvc(root, "repro", on_line=interrupt)
+    assert not sleepers(root)
+    run_dvc(root, "status")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+def test_a_stopped_flow_stops_its_stages(number, toy_project):
+    root = toy_project(SLOW)
+    code = "from flows.training import train_challenger; train_challenger()"
+    flow = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(REPOSITORY)})
+    try:
+        wait_for(lambda: sleepers(root))
+        flow.send_signal(number)
+        assert flow.wait(30) != 0
+    finally:
+        flow.kill()
+    wait_for(lambda: not sleepers(root))
+
+
+def wait_for(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def test_the_root_is_found_from_below(toy_project):
+    root = toy_project(DIAMOND)
+    below = root / "a" / "b"
+    below.mkdir(parents=True)
+    assert find_root(below) == root
+    with pytest.raises(WorkflowError):
+        find_root(root.parent)

@@ -1,0 +1,63 @@
+"""params.yaml is checked whole: names, types, ranges."""
+
+import pytest
+import yaml
+from conftest import REPOSITORY
+
+from ferrule.errors import ParameterError
+from pipelines.params import load_params
+
+GOOD = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+
+
+def write(folder, content):
+    (folder / "params.yaml").write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+    return folder
+
+
+def test_the_projects_own_params_are_good():
+    assert load_params(REPOSITORY).seed == GOOD["seed"]
+
+
+def test_classes_come_in_the_canonical_order(tmp_path):
+    subset = {**GOOD, "ingest": {**GOOD["ingest"], "classes": ["neutral", "Happiness", "sad"]}}
+    assert load_params(write(tmp_path, subset)).ingest.classes == ("happy", "sad", "neutral")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("seed", -1, "seed"),
+        ("seed", "7", "seed"),
+        ("train.epochs", 0, "train.epochs"),
+        ("train.epochs", 2.5, "train.epochs"),
+        ("train.epoch", 3, "train.epoch: Unexpected"),
+        ("split.strategy", "random", "split.strategy"),
+        ("split.test_fraction", 1.0, "split.test_fraction"),
+        ("ingest.classes", ["happy"], "at least two"),
+        ("ingest.classes", ["happy", "hapy"], "hapy"),
+        ("ingest.classes", ["happy", "happiness"], "listed twice"),
+        ("register.model_name", "a/b", "register.model_name"),
+        ("augment", None, "augment"),
+    ],
+)
+def test_a_wrong_value_is_named(path, value, words, tmp_path):
+    wrong = yaml.safe_load(yaml.safe_dump(GOOD))
+    section, _, name = path.partition(".")
+    if name:
+        wrong[section][name] = value
+    else:
+        wrong[section] = value
+    with pytest.raises(ParameterError, match=words):
+        load_params(write(tmp_path, wrong))
+
+
+@pytest.mark.parametrize("content", ["", "a: [", "- 1\n- 2", "42"])
+def test_a_file_that_is_no_mapping_is_one_sentence(content, tmp_path):
+    with pytest.raises(ParameterError):
+        load_params(write(tmp_path, content))
+
+
+def test_a_missing_file_is_one_sentence(tmp_path):
+    with pytest.raises(ParameterError, match=r"run this in the project's folder"):
+        load_params(tmp_path)

@@ -8,10 +8,9 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ferrule.errors import ParameterError
 
@@ -43,9 +42,6 @@ with _without_chatter():
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 
 def backend_name() -> str:
     """Return the backend in use: "tensorflow", "torch" or "jax"."""
@@ -59,7 +55,7 @@ def make_deterministic() -> None:
     elif backend_name() == "torch":
         import torch
 
-        torch.use_deterministic_algorithms(True)
+        torch.use_deterministic_algorithms(True, warn_only=True)
 
 
 def choose_precision(precision: str) -> str:
@@ -80,7 +76,7 @@ def _processor_has_bfloat16() -> bool:
     return facts.is_file() and re.search(r"\b(avx512_bf16|amx_bf16)\b", facts.read_text()) is not None
 
 
-def batch_norm_layer(precision: str) -> "Callable[..., keras.layers.Layer]":
+def batch_norm_layer(precision: str) -> Callable[..., keras.layers.Layer]:
     """Return the class of batch normalisation to train with; its weights are those of keras' BatchNormalization."""
     if backend_name() == "tensorflow" and precision == "bfloat16":
         from ferrule.tensorflow_layers import FusedBatchNormalization

@@ -17,7 +17,9 @@ from ferrule.engine import map_chunks, open_executor
 from ferrule.errors import DataError, ParameterError
 from ferrule.samples import IMAGE_SIZE
 
-CHUNK = 512  # children a piece of work; larger ones fall out of the processor's cache (80,000 and 48,000 images/s at 1024)
+CHUNK = (
+    512  # children a piece of work; larger ones fall out of the processor's cache (80,000 and 48,000 images/s at 1024)
+)
 
 _NUMBERS = 16  # random numbers a child has; a multiple of 4, since Philox gives 4 a step of its counter
 _REDRAWS = 64  # before a child that will not differ from its parent is an error
@@ -67,6 +69,31 @@ def plan_children(
             "parent_row": parent_row,
         }
     )
+
+
+def inherit_rows(table: pd.DataFrame, plan: pd.DataFrame) -> pd.DataFrame:
+    """Return `table` with `parent_id` (its own id for an original) and, below it, a row for each child of `plan`.
+
+    A child has its parent's label, usage, group and every other column; only its `sample_id` is its own.
+    """
+    children = table.iloc[plan["parent_row"]].assign(
+        sample_id=plan["sample_id"].to_numpy(), parent_id=plan["parent_id"].to_numpy()
+    )
+    return pd.concat([table.assign(parent_id=table["sample_id"]), children], ignore_index=True)
+
+
+def count_balance(table: pd.DataFrame, train: pd.Series, classes: tuple[str, ...]) -> pd.DataFrame:
+    """Return one row a class: `label`, and training images `before`, `generated` and `after`.
+
+    `table` is what `inherit_rows` returns, `train` says which of its originals are training rows.
+    """
+    generated = table["sample_id"] != table["parent_id"]
+    before = table["label"][: len(train)][train.to_numpy()].value_counts()
+    added = table.loc[generated, "label"].value_counts()
+    rows = [
+        {"label": name, "before": int(before.get(name, 0)), "generated": int(added.get(name, 0))} for name in classes
+    ]
+    return pd.DataFrame(rows).eval("after = before + generated")
 
 
 def generate_children(

@@ -23,15 +23,21 @@ class TrainingData:
     n_classes: int
 
 
-def epoch_batches(
-    data: TrainingData, rows: np.ndarray, *, batch_size: int, size: int, distortion: Distortion, mixup: float, seed: list[int]
+def draw_batches(
+    data: TrainingData,
+    rows: np.ndarray,
+    size: int,
+    *,
+    batch_size: int,
+    distortion: Distortion,
+    mixup: float,
+    rng: np.random.Generator,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield images float32 (b, size, size, 1), 0-255, and targets float32 (b, classes), for `rows` in the order given.
+    """Yield images float32 (b, size, size, 1), 0 to 255, and targets float32 (b, classes), `rows` in the order given.
 
-    What does not fill a last batch is left out. Each batch is mixed with itself in another order (Zhang et al. 2018) with
-    a weight of Beta(mixup, mixup); 0 turns that off.
+    What does not fill a last batch is left out. With `mixup` above 0 each batch is blended with itself in another order
+    by a weight drawn from Beta(mixup, mixup) (Zhang et al. 2018).
     """
-    rng = np.random.default_rng(seed)
     one_hot = np.eye(data.n_classes, dtype=np.float32)
     for start in range(0, len(rows) - batch_size + 1, batch_size):
         batch = rows[start : start + batch_size]

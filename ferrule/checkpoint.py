@@ -3,17 +3,19 @@
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 Arrays = list[np.ndarray]
 
 
-@dataclass
+@dataclass(frozen=True)
 class TrainingState:
     """All that the next epoch depends on, and what is kept of the earlier ones.
 
-    `history` has one row an epoch; `best` are the weights of the epoch `best_epoch` (counted from 1; 0 before the first).
+    `history` has one row an epoch; `best` are the weights of the epoch `best_epoch`, counted from 1, 0 where none could
+    be selected yet.
     """
 
     weights: Arrays
@@ -28,17 +30,17 @@ def save_checkpoint(state: TrainingState, fingerprint: str, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.draft")
     columns = list(state.history[0]) if state.history else []
+    arrays: dict[str, Any] = {
+        "fingerprint": np.array(fingerprint),
+        "best_epoch": np.array(state.best_epoch),
+        "columns": np.array(columns, dtype=str),
+        "history": np.array([list(row.values()) for row in state.history], dtype=np.float64),
+        **_number("weights", state.weights),
+        **_number("optimizer", state.optimizer),
+        **_number("best", state.best),
+    }
     with draft.open("wb") as file:
-        np.savez(
-            file,
-            fingerprint=np.array(fingerprint),
-            best_epoch=np.array(state.best_epoch),
-            columns=np.array(columns, dtype=str),
-            history=np.array([list(row.values()) for row in state.history], dtype=np.float64),
-            **_numbered("weights", state.weights),
-            **_numbered("optimizer", state.optimizer),
-            **_numbered("best", state.best),
-        )
+        np.savez(file, **arrays)
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
@@ -61,9 +63,9 @@ def load_checkpoint(fingerprint: str, path: Path) -> TrainingState | None:
         )
 
 
-def _numbered(name: str, arrays: Arrays) -> dict[str, np.ndarray]:
-    return {f"{name}_{number:04d}": array for number, array in enumerate(arrays)}
+def _number(name: str, arrays: Arrays) -> dict[str, np.ndarray]:
+    return {f"{name}.{number:04d}": array for number, array in enumerate(arrays)}
 
 
 def _collect(name: str, content: "np.lib.npyio.NpzFile") -> Arrays:
-    return [content[key] for key in sorted(content.files) if key.startswith(f"{name}_")]
+    return [content[key] for key in sorted(content.files) if key.startswith(f"{name}.")]

@@ -6,21 +6,20 @@ A critical expectation that fails stops the workflow; a warning is told and reco
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 
-from ferrule.errors import ValidationError
 from ferrule.samples import IMAGE_SIZE, Samples
+from ferrule.validation import Outcome, Severity, Validation
 
 USAGES = ("Training", "PublicTest", "PrivateTest", "Unlabelled")
 
 _EXAMPLES = 8  # rows that an outcome names
 _DIGITS = 6  # of an observed share
 
-Severity = Literal["critical", "warning"]
+Batch = Literal["samples", "labelled", "classes"]
 
 
 @dataclass(frozen=True)
@@ -49,88 +48,36 @@ class Check:
     limit: str
     kind: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
-    batch: str = "samples"
+    batch: Batch = "samples"
     severity: Severity = "critical"
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What came of one check; `examples` are sample ids of the first rows that break it."""
-
-    suite: str
-    expectation: str
-    column: str | None
-    quantity: str
-    severity: Severity
-    success: bool
-    observed: int | float | str
-    limit: str
-    examples: tuple[int, ...] = ()
-
-    def __str__(self) -> str:
-        return f"{self.quantity}: {self.observed}, expected {self.limit}"
-
-
-@dataclass(frozen=True)
-class Validation:
-    """The outcomes of all checks, in their order."""
-
-    outcomes: tuple[Outcome, ...]
-
-    def failed(self, severity: Severity) -> list[Outcome]:
-        """Return the outcomes of this severity that failed."""
-        return [outcome for outcome in self.outcomes if outcome.severity == severity and not outcome.success]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return what result.json holds; it follows from the data and the limits alone."""
-        critical = len(self.failed("critical"))
-        return {
-            "success": critical == 0,
-            "critical_failed": critical,
-            "warnings": len(self.failed("warning")),
-            "evaluated": len(self.outcomes),
-            "expectations": [asdict(outcome) for outcome in self.outcomes],
-        }
-
-    def require_success(self) -> None:
-        """Raise ValidationError that names each critical failure with what was observed and expected."""
-        if failed := self.failed("critical"):
-            raise ValidationError(
-                f"Expected no critical failure among {len(self.outcomes)} expectations; got {len(failed)} "
-                f"({'; '.join(map(str, failed))}); correct the data, or the limits in the validate section of params.yaml."
-            )
-
-
-def validate_samples(
-    samples: Samples, quality: pd.DataFrame, *, classes: tuple[str, ...], limits: Limits
-) -> Validation:
-    """Hold `samples` against every expectation; `quality` is what `measure_quality` gives for their images."""
-    batches = build_batches(samples, quality, classes)
-    usages = [name for name in USAGES if name in batches["classes"]]
-    return run_checks(list_checks(classes, usages, limits), batches)
-
-
 def build_batches(samples: Samples, quality: pd.DataFrame, classes: tuple[str, ...]) -> dict[str, pd.DataFrame]:
-    """Return the tables that checks are held against: "samples", "labelled" and "classes"."""
-    facts = quality.drop(columns=quality.columns.intersection(samples.table.columns)).reset_index(drop=True)
-    table = samples.table.reset_index(drop=True).join(facts)
-    table["height"], table["width"] = samples.images.shape[1:]
-    table["pixel_type"] = str(samples.images.dtype)
-    labels_of_copies = table.groupby("pixel_hash")["label"].transform("nunique")
-    table["conflicting"] = labels_of_copies > 1
+    """Return the tables that checks are held against: "samples", "labelled" and "classes".
+
+    `quality` is what `measure_quality` gives for the images of `samples`, row by row.
+    """
+    table = samples.table.reset_index(drop=True).join(quality.reset_index(drop=True))
+    table["conflicting"] = table.groupby("pixel_hash")["label"].transform("nunique") > 1
     labelled = table[table["usage"].fillna("") != "Unlabelled"]
     return {"samples": table, "labelled": labelled, "classes": _count_classes(labelled, classes)}
 
 
+def validate_batches(batches: Mapping[str, pd.DataFrame], *, classes: tuple[str, ...], limits: Limits) -> Validation:
+    """Hold the tables of `build_batches` against every expectation that applies to them."""
+    usages = [name for name in USAGES if name in batches["classes"]]
+    return run_checks(list_checks(classes, usages, limits), batches)
+
+
 def list_checks(classes: Sequence[str], usages: Sequence[str], limits: Limits) -> list[Check]:
-    """Return all checks; `usages` are the labelled usages that the source marks."""
+    """Return the suites nulls, formats, value counts and images; `usages` are those with labels in the source."""
     return [*_null_checks(), *_format_checks(classes), *_count_checks(classes, usages, limits), *_image_checks(limits)]
 
 
 def run_checks(checks: Sequence[Check], batches: Mapping[str, pd.DataFrame]) -> Validation:
-    """Evaluate `checks` with Great Expectations, without network, progress bars or files.
+    """Evaluate `checks` with Great Expectations, without network, files or progress bars.
 
-    A check that cannot be evaluated (a column is missing) has failed, and its outcome says why.
+    A check that cannot be evaluated, because its column is missing for one, has failed; its outcome says why.
     """
     gx = _import_quietly()
     context = gx.get_context(mode="ephemeral")
@@ -138,64 +85,206 @@ def run_checks(checks: Sequence[Check], batches: Mapping[str, pd.DataFrame]) -> 
     source = context.data_sources.add_pandas("ferrule")
     outcomes: dict[int, Outcome] = {}
     for suite, batch in dict.fromkeys((check.suite, check.batch) for check in checks):
-        asset = source.add_dataframe_asset(f"{suite}-{batch}").add_batch_definition_whole_dataframe("whole")
-        chosen = {n: check for n, check in enumerate(checks) if (check.suite, check.batch) == (suite, batch)}
-        expectations = [_build_expectation(gx, check, number) for number, check in chosen.items()]
+        asset = source.add_dataframe_asset(f"{suite}: {batch}").add_batch_definition_whole_dataframe("all rows")
+        expectations = [
+            _build_expectation(gx, check, number)
+            for number, check in enumerate(checks)
+            if (check.suite, check.batch) == (suite, batch)
+        ]
         results = asset.get_batch({"dataframe": batches[batch]}).validate(
-            gx.ExpectationSuite(name=suite, expectations=expectations), result_format=_RESULT_FORMAT
+            gx.ExpectationSuite(name=suite, expectations=expectations),
+            result_format={
+                "result_format": "SUMMARY",
+                "partial_unexpected_count": _EXAMPLES,
+                **({} if batch == "classes" else {"unexpected_index_column_names": ["sample_id"]}),
+            },
         )
         for result in results.results:
             number = result.expectation_config.meta["number"]
-            outcomes[number] = _read_outcome(chosen[number], result, batches[batch])
+            outcomes[number] = _read_outcome(checks[number], result, batches[batch])
     return Validation(tuple(outcomes[number] for number in range(len(checks))))
 
 
 def _count_classes(labelled: pd.DataFrame, classes: tuple[str, ...]) -> pd.DataFrame:
-    """Return one row a class: label, rows, share, and its rows in each usage that is there.
+    """Return one row a class: `label`, its rows in each usage that has any, `rows` in all, and their `share`.
 
-    Rows without a usage count as Training, which is what they are used for.
+    Rows without a usage count as Training, since they may be trained on; there is always a column Training.
     """
     usage = labelled["usage"].fillna("Training")
-    counts = labelled.groupby(["label", usage]).size().unstack(fill_value=0).reindex(classes, fill_value=0)
+    counts = labelled.groupby(["label", usage]).size().unstack(fill_value=0).reindex(list(classes), fill_value=0)
+    usages = [name for name in USAGES if name in counts or name == "Training"]
     rows = counts.sum(axis=1)
-    table = pd.DataFrame({"label": classes, "rows": rows.to_numpy(), "share": (rows / max(1, rows.sum())).to_numpy()})
-    return table.join(counts.reset_index(drop=True))
+    table = counts.reindex(columns=usages, fill_value=0)
+    table.insert(0, "label", list(classes))
+    return table.assign(rows=rows, share=rows / max(1, rows.sum())).reset_index(drop=True)
 
 
 def _null_checks() -> list[Check]:
     """Return the suite "nulls": what every row must have."""
     columns = {
-        "sample_id": "rows without an id",
-        "source_file": "rows without a source file",
-        "pixel_hash": "rows without a pixel hash",
-        "std": "rows without pixel statistics",
+        "sample_id": "an id",
+        "source_file": "a source file",
+        "pixel_hash": "a pixel hash",
+        "std": "pixel statistics",
     }
     kind = "ExpectColumnValuesToNotBeNull"
     return [
-        Check("nulls", "rows without a label, unless marked Unlabelled", "label", "0", kind, batch="labelled"),
-        *(Check("nulls", quantity, column, "0", kind) for column, quantity in columns.items()),
+        _no_rows("nulls", "rows without a label that are not marked Unlabelled", "label", kind, batch="labelled"),
+        *(_no_rows("nulls", f"rows without {name}", column, kind) for column, name in columns.items()),
     ]
 
 
 def _format_checks(classes: Sequence[str]) -> list[Check]:
-    """Return the suite "formats": types, sizes, ranges and vocabularies."""
-    pixels, grey = IMAGE_SIZE**2, {"min_value": 0, "max_value": 255}
-    within, between = "ExpectColumnValuesToBeInSet", "ExpectColumnValuesToBeBetween"
+    """Return the suite "formats": identity, sizes, types, ranges and vocabularies, row by row."""
+    pixels = IMAGE_SIZE**2
+    allowed = {
+        "pixel_count": (f"images without {pixels} pixels", [pixels]),
+        "height": (f"images not {IMAGE_SIZE} pixels high", [IMAGE_SIZE]),
+        "width": (f"images not {IMAGE_SIZE} pixels wide", [IMAGE_SIZE]),
+        "dtype": ("images not of type uint8", ["uint8"]),
+        "label": ("rows with a label outside ingest.classes", list(classes)),
+        "usage": ("rows with an unknown usage", list(USAGES)),
+    }
+    extremes = {"minimum": "darkest", "maximum": "brightest"}
+    place = ["source_file", "source_row"]
     return [
-        Check("formats", "rows that share their id", "sample_id", "0", "ExpectColumnValuesToBeUnique"),
-        Check(
-            "formats",
-            "rows that were read twice (same file and row)",
-            None,
-            "0",
-            "ExpectCompoundColumnsToBeUnique",
-            {"column_list": ["source_file", "source_row"]},
+        _no_rows("formats", "rows that share their id", "sample_id", "ExpectColumnValuesToBeUnique"),
+        _no_rows("formats", "rows read twice", None, "ExpectCompoundColumnsToBeUnique", column_list=place),
+        *(
+            _no_rows("formats", what, column, "ExpectColumnValuesToBeInSet", value_set=values)
+            for column, (what, values) in allowed.items()
         ),
-        _one_of("pixel_count", f"images without {pixels} pixels", [pixels]),
-        _one_of("height", f"images not {IMAGE_SIZE} pixels high", [IMAGE_SIZE]),
-        _one_of("width", f"images not {IMAGE_SIZE} pixels wide", [IMAGE_SIZE]),
-        _one_of("pixel_type", "images not of type uint8", ["uint8"]),
-        Check("formats", "images darker than 0", "minimum", "0", between, grey),
-        Check("formats", "images brighter than 255", "maximum", "0", between, grey),
-        _one_of("label", "labels outside ingest.classes", list(classes)),
+        *(
+            _no_rows(
+                "formats",
+                f"images whose {name} pixel is outside 0-255",
+                column,
+                "ExpectColumnValuesToBeBetween",
+                min_value=0,
+                max_value=255,
+            )
+            for column, name in extremes.items()
+        ),
     ]
+
+
+def _count_checks(classes: Sequence[str], usages: Sequence[str], limits: Limits) -> list[Check]:
+    """Return the suite "value counts": how many rows there are, in all, of each class and in each usage.
+
+    A class without training rows cannot be learnt; one without held-out rows only goes unmeasured.
+    """
+
+    def bounded(quantity: str, column: str | None, kind: str, severity: Severity = "critical", **bound: float) -> Check:
+        ((name, value),) = bound.items()
+        limit = f"at {'least' if name == 'min_value' else 'most'} {value:,}"
+        return Check("value counts", quantity, column, limit, kind, bound, "classes" if column else "samples", severity)
+
+    smallest, largest = "ExpectColumnMinToBeBetween", "ExpectColumnMaxToBeBetween"
+    same_set = Check(
+        "value counts",
+        "classes that have rows",
+        "label",
+        ", ".join(sorted(classes)),
+        "ExpectColumnDistinctValuesToEqualSet",
+        {"value_set": list(classes)},
+    )
+    return [
+        bounded("rows", None, "ExpectTableRowCountToBeBetween", min_value=limits.min_rows),
+        same_set,
+        bounded("rows of the smallest class", "rows", smallest, min_value=limits.min_class_rows),
+        bounded("share of the largest class", "share", largest, max_value=limits.max_class_share),
+        *(
+            bounded(
+                f"{usage} rows of the class with fewest",
+                usage,
+                smallest,
+                "critical" if usage == "Training" else "warning",
+                min_value=1,
+            )
+            for usage in usages
+        ),
+    ]
+
+
+def _image_checks(limits: Limits) -> list[Check]:
+    """Return the suite "images": shares of images that teach nothing, or teach two things at once."""
+    shares: list[tuple[str, str, float, Severity]] = [
+        ("blank", "share of images in one grey", limits.max_blank_share, "critical"),
+        ("faint", "share of images with hardly any contrast", limits.max_faint_share, "warning"),
+        ("conflicting", "share of rows whose exact copy has another label", limits.max_conflict_share, "warning"),
+    ]
+    return [
+        Check(
+            "images",
+            quantity,
+            column,
+            f"at most {limit}",
+            "ExpectColumnValuesToBeInSet",
+            # Rounded, so that 1 - 0.1 does not ask for more than nine tenths.
+            {"value_set": [False], "mostly": round(1 - limit, 9)},
+            severity=severity,
+        )
+        for column, quantity, limit, severity in shares
+    ]
+
+
+def _no_rows(
+    suite: str, quantity: str, column: str | None, kind: str, batch: Batch = "samples", **arguments: Any
+) -> Check:
+    """Return a critical check that no row may break."""
+    return Check(suite, quantity, column, "0", kind, arguments, batch)
+
+
+def _import_quietly() -> Any:
+    """Import Great Expectations with its telemetry off, which it reads from the environment when it is imported."""
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    import great_expectations
+
+    return great_expectations
+
+
+def _build_expectation(gx: Any, check: Check, number: int) -> Any:
+    """Return the Great Expectations object of a check; its results come back in another order, so it is numbered."""
+    column = {"column": check.column} if check.column else {}
+    kind = getattr(gx.expectations, check.kind)
+    return kind(
+        **column, **check.arguments, severity=check.severity, description=check.quantity, meta={"number": number}
+    )
+
+
+def _read_outcome(check: Check, result: Any, batch: pd.DataFrame) -> Outcome:
+    """Return what `result` says of `check`."""
+    rows = result.result.get("partial_unexpected_index_list") or []
+    return Outcome(
+        suite=check.suite,
+        expectation=result.expectation_config.type,
+        column=check.column,
+        quantity=check.quantity,
+        severity=check.severity,
+        success=bool(result.success),
+        observed=_read_observed(check, result, batch),
+        limit=check.limit,
+        examples=tuple(int(row["sample_id"]) for row in rows if pd.notna(row["sample_id"])),
+    )
+
+
+def _read_observed(check: Check, result: Any, batch: pd.DataFrame) -> int | float | str:
+    """Return a count of rows, a share of rows, an aggregate or a list of names, as the check's quantity has it."""
+    facts = result.result
+    if not facts:
+        return "not evaluated: " + _read_exception(result.exception_info)
+    if "element_count" in facts:
+        rows, broken = int(facts["element_count"]), int(facts["unexpected_count"])
+        return round(broken / max(1, rows), _DIGITS) if "mostly" in check.arguments else broken
+    if "Distinct" in check.kind:
+        return ", ".join(sorted(batch[check.column].dropna().unique()))
+    value = facts["observed_value"]
+    if value is None:
+        return "nothing"
+    return int(value) if value == int(value) else round(float(value), _DIGITS)
+
+
+def _read_exception(information: Mapping[str, Any]) -> str:
+    """Return the last line of the first exception that Great Expectations caught."""
+    details = information if "exception_message" in information else next(iter(information.values()), {})
+    return " ".join(str(details.get("exception_message") or "no reason given").split())

@@ -3,11 +3,17 @@
 import numpy as np
 
 from ferrule.backends import keras
+from ferrule.samples import IMAGE_SIZE
 from ferrule.views import PLAIN, View, look
 
 
 def predict_probabilities(
-    model: keras.Model, images: np.ndarray, *, views: tuple[View, ...] = PLAIN, batch: int = 256
+    model: keras.Model,
+    images: np.ndarray,
+    *,
+    views: tuple[View, ...] = PLAIN,
+    size: int = IMAGE_SIZE,
+    batch: int = 256,
 ) -> np.ndarray:
     """Return float32 (n, classes), rows summing to 1, for `images` uint8 (n, 48, 48): the mean over `views`.
 
@@ -15,7 +21,9 @@ def predict_probabilities(
     """
     batch = max(1, min(batch, len(images)))
     chunks = [images[start : start + batch] for start in range(0, len(images), batch)]
-    means = [np.mean([_predict_batch(model, look(chunk, view), batch) for view in views], axis=0) for chunk in chunks]
+    means = [
+        np.mean([_predict_batch(model, look(chunk, view, size), batch) for view in views], axis=0) for chunk in chunks
+    ]
     n_classes = model.output_shape[-1]
     return np.concatenate(means) if means else np.empty((0, n_classes), np.float32)
 

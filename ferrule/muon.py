@@ -1,9 +1,9 @@
 """Muon for convolution kernels, Nesterov momentum for the rest: one Keras optimizer, the same on every backend.
 
-After Jordan et al., "Muon: an optimizer for hidden layers in neural networks" (2024). A kernel (h, w, in, out) is taken as
-the matrix (h·w·in, out); its momentum is replaced by the nearest matrix with all singular values about 1, so that every
-direction learns at the same pace. Kernels are kept at the Frobenius norm sqrt(out): what follows them normalises, so only
-their direction counts, and the rate is then a relative step of known size.
+After Jordan et al., "Muon: an optimizer for hidden layers in neural networks" (2024). A kernel (h, w, in, out) is taken
+as the matrix (h·w·in, out); its momentum is replaced by the nearest matrix with all singular values about 1, so that
+every direction learns at the same pace. Kernels are kept at the Frobenius norm sqrt(out): what follows them normalises,
+so only their direction counts, and the rate is then a relative step of known size.
 """
 
 from typing import Any
@@ -60,9 +60,9 @@ class Muon(keras.optimizers.Optimizer):
 
 
 def orthogonalise(matrix: Any) -> Any:
-    """Return (out, m) `matrix`, out ≤ m best, with its singular values moved to about 1 (0.7 to 1.2).
+    """Return `matrix` (n, m), n ≤ m at best, with its singular values moved to about 1 (0.7 to 1.2).
 
-    The polynomial is applied to the small Gram matrix (out, out) and meets `matrix` once, at the end: the same result as
+    The polynomial is applied to the small Gram matrix (n, n) and meets `matrix` only at the end: the same result as
     iterating on the matrix itself, at less than half of the work for a kernel of 2304 × 256.
     """
     a, b, c = _COEFFICIENTS

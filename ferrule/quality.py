@@ -1,8 +1,9 @@
-"""Facts about single images, one table row each: grey range, contrast, sharpness, a hash, and what is blank or faint."""
+"""Facts about single images, one table row each: grey levels, contrast, sharpness, a hash, what is blank or faint."""
 
 from collections.abc import Iterator
 from hashlib import blake2b
 
+import cv2
 import numpy as np
 import pandas as pd
 
@@ -39,18 +40,19 @@ def _chunks(images: np.ndarray) -> Iterator[np.ndarray]:
 def _measure_chunk(images: np.ndarray) -> pd.DataFrame:
     """Measure a chunk of images; a pure function, so that chunks can be measured anywhere."""
     count, height, width = images.shape
-    pixels = np.ascontiguousarray(images).reshape(count, height * width)
-    minimum, maximum = pixels.min(axis=1), pixels.max(axis=1)
-    mean, std = _moments(pixels)
+    histograms = np.array([np.bincount(image.ravel(), minlength=256) for image in images]).reshape(count, 256)
+    mean, std = _moments(histograms)
+    present = histograms > 0
+    levels = present.sum(axis=1)
     return pd.DataFrame(
         {
-            "minimum": minimum,
-            "maximum": maximum,
+            "minimum": present.argmax(axis=1),
+            "maximum": 255 - present[:, ::-1].argmax(axis=1),
             "mean": mean,
             "std": std,
-            "sharpness": _sharpness(images),
-            "levels": _count_levels(pixels),
-            "blank": minimum == maximum,
+            "sharpness": np.array([_sharpness(image) for image in images], dtype=np.float64),
+            "levels": levels,
+            "blank": levels == 1,
             "faint": std < FAINT_STD,
             "pixel_hash": pd.array(hash_pixels(images), dtype="str"),
             "pixel_count": np.full(count, height * width),
@@ -61,23 +63,15 @@ def _measure_chunk(images: np.ndarray) -> pd.DataFrame:
     )
 
 
-def _moments(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and standard deviation of each row, from integer sums: exact, so a blank image has exactly 0."""
-    size = pixels.shape[1]
-    total = pixels.sum(axis=1, dtype=np.int64)
-    squares = (pixels.astype(np.uint16) ** 2).sum(axis=1, dtype=np.int64)
+def _moments(histograms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and standard deviation of each histogram, (n, 256); from whole numbers, so a blank has exactly 0."""
+    grey = np.arange(256)
+    size = histograms.sum(axis=1)
+    total, squares = histograms @ grey, histograms @ grey**2
     return total / size, np.sqrt(size * squares - total**2) / size
 
 
-def _sharpness(images: np.ndarray) -> np.ndarray:
+def _sharpness(image: np.ndarray) -> float:
     """Return the variance of the four-neighbour Laplacian over the inner pixels."""
-    grey = images.astype(np.int16)
-    neighbours = grey[:, :-2, 1:-1] + grey[:, 2:, 1:-1] + grey[:, 1:-1, :-2] + grey[:, 1:-1, 2:]
-    laplacian = neighbours - 4 * grey[:, 1:-1, 1:-1]
-    return laplacian.var(axis=(1, 2), dtype=np.float64)
-
-
-def _count_levels(pixels: np.ndarray) -> np.ndarray:
-    """Return how many different grey values each row holds."""
-    ordered = np.sort(pixels, axis=1)
-    return 1 + np.count_nonzero(np.diff(ordered, axis=1), axis=1)
+    inner = cv2.Laplacian(image, cv2.CV_16S)[1:-1, 1:-1]
+    return cv2.meanStdDev(inner)[1].item() ** 2

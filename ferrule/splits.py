@@ -82,20 +82,20 @@ def find_parents(table: pd.DataFrame, split: pd.Series) -> pd.Series:
     return (split == "train") & (find_twins(table, split) == "")
 
 
-def summarize_splits(table: pd.DataFrame, *, twins: Twins) -> dict[str, Any]:
-    """Count a split table by class: originals and generated images a split, what was dropped and why, twins kept.
+def summarize_splits(table: pd.DataFrame) -> dict[str, Any]:
+    """Count a split table by class: originals and generated images of each split, rows dropped and why, twins kept.
 
-    `table` is what `check_lineage` takes. A row is dropped as a twin, or else because it is blank.
+    `table` is what `check_lineage` takes, and `blank`. A dropped row that is not blank was a twin of a later split.
     """
-    original = table["sample_id"] == table["parent_id"]
+    original, dropped = table["sample_id"] == table["parent_id"], table["split"] == DROPPED
     twin_of = find_twins(table, table["split"])
-    dropped, kept = table["split"] == DROPPED, original & (table["split"] != DROPPED) & (twin_of != "")
-    reason = ("twin of " + twin_of).where((twin_of != "") & (twins == "drop"), "blank")
+    reason = ("twin of " + twin_of).mask(table["blank"].astype(bool), "blank")
+    kept = original & ~dropped & (twin_of != "")
     return {
         "original": _count(table[original & ~dropped], table["split"]),
         "generated": _count(table[~original & ~dropped], table["split"]),
         "dropped": _count(table[dropped], reason),
-        "twins_kept": _count(table[kept], table["split"] + " in " + twin_of),
+        "twins_kept": _count(table[kept], table["split"] + " with a copy in " + twin_of),
     }
 
 
@@ -159,7 +159,6 @@ def _draw_groups(counts: np.ndarray, fraction: float, keep: int, random: np.rand
     holders = present.sum(axis=0)
     spare = holders - np.minimum(keep, np.maximum(holders - 1, 1))  # groups that each class can do without
     order = random.permutation(len(counts))
-    main_class = counts.argmax(axis=1) if counts.size else np.zeros(0, dtype=int)
 
     def take(group: int) -> None:
         drawn[group] = True
@@ -167,15 +166,13 @@ def _draw_groups(counts: np.ndarray, fraction: float, keep: int, random: np.rand
         spare[:] -= present[group]
 
     for number in np.argsort(counts.sum(axis=0), kind="stable"):
-        for group in order[main_class[order] == number]:
+        for group in order[present[order, number] & ~drawn[order]]:
             if (counts[group] <= wanted).all() and (spare[present[group]] > 0).all():
                 take(group)
-        if not present[drawn, number].any():  # no group was small enough: the smallest that can go stands for the class
-            able = order[
-                present[order, number] & np.array([(spare[row] > 0).all() for row in present[order]], dtype=bool)
-            ]
-            for group in able[np.argsort(counts[able].sum(axis=1), kind="stable")][:1]:
-                take(group)
+        if not present[drawn, number].any():  # none was small enough: the smallest that can go stands for the class
+            able = [group for group in order if present[group, number] and (spare[present[group]] > 0).all()]
+            if able:
+                take(min(able, key=lambda group: counts[group].sum()))
     return drawn
 
 

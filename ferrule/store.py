@@ -75,7 +75,9 @@ def fluent_store(root: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        mlflow.set_tracking_uri(before or "")  # which also sets or removes the variable
+        mlflow.set_tracking_uri(None)  # type: ignore[arg-type]  # also takes the variable away
+        if before is not None:
+            os.environ["MLFLOW_TRACKING_URI"] = before
 
 
 def quieten_mlflow() -> None:

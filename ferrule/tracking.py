@@ -16,8 +16,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
+import pandas as pd
 
+from ferrule.predictions import flatten_scores
 from ferrule.store import experiment_id, open_store
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ TRAINING_TAG = "ferrule.training"
 PLACE_TAG = "ferrule.place"
 FLOW_TAG = "ferrule.flow_run_id"
 FLOW_VARIABLE = "FERRULE_FLOW_RUN_ID"
+EVALUATION_FOLDER = "evaluate"  # of a run's files
 
 _METRICS_A_CALL = 1000  # the store's limit
 
@@ -80,15 +82,16 @@ def training_run(
         client.set_terminated(run_id, status)
 
 
-def find_model_run(client: "MlflowClient", model_md5: str) -> str:
+def find_model_run(root: Path, model_md5: str) -> str:
     """Return the id of the newest run that made this model; a run is made where the store knows of none.
 
     (DVC restores a model from its cache without training it, also where the store is new.)
     """
+    client = open_store(root)
     runs = search_runs(client, f"tags.`{MODEL_TAG}` = '{model_md5}'")
     if runs:
         return str(runs[0].info.run_id)
-    run = client.create_run(experiment_id(client), tags=_flow_tags() | {MODEL_TAG: model_md5})
+    run = client.create_run(experiment_id(client), tags=flow_tags() | {MODEL_TAG: model_md5})
     client.set_terminated(run.info.run_id)
     return str(run.info.run_id)
 
@@ -104,12 +107,12 @@ class Looks:
         return f"look {self.by_model} at the test images by this model; {self.by_all} by all models on this data"
 
 
-def count_look(client: "MlflowClient", model_md5: str, test_md5: str) -> Looks:
+def count_look(root: Path, model_md5: str, test_md5: str) -> Looks:
     """Record one more look of the model at the test images that `digest_test_set` names, and return the counts.
 
     The count is a metric of the model's run, so the store keeps when each look was; deleted runs still count.
     """
-    run_id = find_model_run(client, model_md5)
+    client, run_id = open_store(root), find_model_run(root, model_md5)
     key = f"looks/{test_md5[:8]}"
     runs = search_runs(client, f"metrics.`{key}` > 0", deleted_too=True)
     looks = {run.info.run_id: int(run.data.metrics[key]) for run in runs}
@@ -119,13 +122,28 @@ def count_look(client: "MlflowClient", model_md5: str, test_md5: str) -> Looks:
     return Looks(sum(looks[run] for run in of_model) + 1, sum(looks.values()) + 1)
 
 
-def digest_test_set(images: np.ndarray, labels: np.ndarray) -> str:
-    """Return an MD5 of labelled images, uint8 (n, 48, 48), the same for any order and file layout."""
-    rows = sorted(
-        hashlib.md5(image.tobytes() + str(label).encode(), usedforsecurity=False).digest()
-        for image, label in zip(images, labels, strict=True)
-    )
-    return hashlib.md5(b"".join(rows), usedforsecurity=False).hexdigest()
+def log_evaluation(root: Path, model_md5: str, test_md5: str, metrics: dict[str, Any], folder: Path) -> None:
+    """Log the blocks of metrics.json, and the files of `folder`, to the run of the model, unless they are there."""
+    client, run_id, scores = open_store(root), find_model_run(root, model_md5), flatten_scores(metrics)
+    known = client.get_run(run_id).data
+    if known.tags.get(TEST_TAG) == test_md5 and scores.items() <= known.metrics.items():
+        return
+    client.log_artifacts(run_id, str(folder), EVALUATION_FOLDER)
+    log_metrics(client, run_id, scores)
+    client.set_tag(run_id, TEST_TAG, test_md5)
+
+
+def digest_file(path: Path) -> str:
+    """Return the MD5 of a file, as DVC has it."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def digest_test_set(predictions: pd.DataFrame) -> str:
+    """Return an MD5 of the test images and labels in a table of predictions, the same for any order and file layout."""
+    test = predictions[predictions["split"] == "test"]
+    rows = sorted(test["pixel_hash"] + " " + test["label"])
+    return hashlib.md5("\n".join(rows).encode(), usedforsecurity=False).hexdigest()
 
 
 def log_metrics(client: "MlflowClient", run_id: str, metrics: Mapping[str, float], step: int = 0) -> None:
@@ -162,6 +180,12 @@ def digest_json(content: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def flow_tags() -> dict[str, str]:
+    """Return the tag that names the Prefect flow run behind this process, if any."""
+    flow_run = os.environ.get(FLOW_VARIABLE)
+    return {FLOW_TAG: flow_run} if flow_run else {}
+
+
 def _take_up(client: "MlflowClient", root: Path, fingerprint: str) -> str | None:
     """Return the unfinished run of this training, if any; others that seem to run in this checkout are dead."""
     unfinished = search_runs(client, f"tags.`{PLACE_TAG}` = '{_place(root)}' and attributes.status != 'FINISHED'")
@@ -186,13 +210,8 @@ def _describe(client: "MlflowClient", run_id: str, params: Mapping[str, Any], ta
     client.log_batch(
         run_id,
         params=[Param(key, str(value)) for key, value in params.items()],
-        tags=[RunTag(key, str(value)) for key, value in (dict(tags) | _flow_tags()).items()],
+        tags=[RunTag(key, str(value)) for key, value in (dict(tags) | flow_tags()).items()],
     )
-
-
-def _flow_tags() -> dict[str, str]:
-    flow_run = os.environ.get(FLOW_VARIABLE)
-    return {FLOW_TAG: flow_run} if flow_run else {}
 
 
 def _place(root: Path) -> str:

@@ -1,14 +1,15 @@
 """The fit: a network from fresh weights to the epoch that does best on the validation images.
 
-Every random draw comes from the seed and the number of the epoch, so a training that is killed and started again goes on
-from its last finished epoch and ends with the same weights as one that was left alone.
+Every random draw follows from the seed and the number of the epoch. So a training that is killed and started again
+goes on from its last finished epoch, and ends with the same weights as one that was left alone.
 """
 
 import hashlib
+import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from ferrule.backends import backend_name, choose_precision, keras, make_deterministic
-from ferrule.batches import TrainingData, epoch_batches
+from ferrule.batches import TrainingData, draw_batches
 from ferrule.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from ferrule.errors import DataError, ParameterError
 from ferrule.inference import predict_probabilities
@@ -26,7 +27,7 @@ from ferrule.progress import Progress
 from ferrule.samples import IMAGE_SIZE
 from ferrule.views import Distortion
 
-EpochCallback = Callable[[int, dict[str, float]], None]
+HISTORY_COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,11 @@ class TrainSettings:
 
     seed: int
     network: str
+    precision: str
     epochs: int
-    epoch_images: int | None
+    epoch_images: int
     batch_size: int
     sizes: tuple[int, ...]
-    precision: str
     peak_rate: float
     rest_rate: float
     warm_up: float
@@ -68,8 +69,196 @@ class TrainSettings:
 
 @dataclass(frozen=True)
 class Fit:
-    """A finished training: the model to save, and one row an epoch of what it went through."""
+    """A finished training: the network to save, and HISTORY_COLUMNS with one row an epoch."""
 
     model: keras.Model
     history: pd.DataFrame
     best_epoch: int  # from 1
+
+
+def fit(
+    data: TrainingData,
+    settings: TrainSettings,
+    *,
+    checkpoint: Path,
+    on_epoch: Callable[[int, dict[str, float]], None] | None = None,
+) -> Fit:
+    """Train on `data.train`, select on `data.val`, and return the best epoch's network in plain float32 layers.
+
+    After each epoch the state is kept in the file `checkpoint`, from which an equal training (same data, settings and
+    backend) goes on; the caller removes it once what it wanted of the fit is safe. `on_epoch` gets the number of the
+    epoch, from 1, and its loss, accuracy, val_loss, val_accuracy, learning_rate and images_per_second.
+
+    Raises DataError where `data` cannot be trained on, and ParameterError for settings that cannot be met or under
+    which the loss stops being a number.
+    """
+    _check(data, settings)
+    make_deterministic()
+    precision = choose_precision(settings.precision)
+    model = _compile(data, settings, precision)
+    fingerprint = _fingerprint(data, settings, precision)
+    state = _resume(model, fingerprint, checkpoint)
+    with _start_progress(data, settings, done=len(state.history)) as progress:
+        for epoch in range(len(state.history), settings.epochs):
+            metrics = _run_epoch(model, data, settings, epoch, progress)
+            state = _advance(model, state, metrics, selectable=settings.size(epoch) == IMAGE_SIZE)
+            progress.tell(epoch + 1, metrics)
+            if on_epoch:
+                on_epoch(epoch + 1, metrics)
+            save_checkpoint(state, fingerprint, checkpoint)
+    plain = rebuild_plain(settings.network, data.n_classes, state.best, dropout=settings.dropout, seed=settings.seed)
+    return Fit(plain, _tabulate(state), state.best_epoch)
+
+
+def _check(data: TrainingData, settings: TrainSettings) -> None:
+    """Raise DataError or ParameterError where no training could come of these."""
+    if not len(data.val):
+        raise DataError("Expected validation images to select on; got none; set split.strategy to stratified.")
+    if len(data.train) < settings.batch_size:
+        raise DataError(
+            f"Expected a batch of {settings.batch_size} training images at least; got {len(data.train)}; "
+            "lower train.batch_size or bring more data."
+        )
+    missing = sorted(set(range(data.n_classes)) - set(data.labels[data.train].tolist()))
+    if missing:
+        raise DataError(
+            f"Expected training images of each of {data.n_classes} classes; got none of class {missing[0]}; "
+            "bring some or take it out of ingest.classes."
+        )
+    if settings.sizes[-1] != IMAGE_SIZE:
+        raise ParameterError(f"Expected train.sizes to end with {IMAGE_SIZE}; got {list(settings.sizes)}; correct it.")
+
+
+def _compile(data: TrainingData, settings: TrainSettings, precision: str) -> keras.Model:
+    """Return the network to train, for images of any size, with its optimizer built."""
+    model = build_network(
+        settings.network, data.n_classes, dropout=settings.dropout, seed=settings.seed, size=None, precision=precision
+    )
+    steps = settings.epochs * _steps(data, settings)
+    warm_up = round(settings.warm_up * steps)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        0.0, steps - warm_up, alpha=settings.final_rate, warmup_target=settings.peak_rate, warmup_steps=warm_up
+    )
+    optimizer = Muon(schedule, rest_rate=settings.rest_rate, momentum=settings.momentum, decay=settings.weight_decay)
+    optimizer.build(model.trainable_variables)
+    model.compile(
+        optimizer=optimizer,
+        loss=keras.losses.CategoricalCrossentropy(label_smoothing=settings.label_smoothing),
+        metrics=["accuracy"],
+        jit_compile=backend_name() == "jax",  # JAX has nothing else; XLA on a CPU halves TensorFlow's speed
+    )
+    return model
+
+
+def _steps(data: TrainingData, settings: TrainSettings) -> int:
+    """Return the number of batches in an epoch."""
+    return max(1, min(settings.epoch_images, len(data.train)) // settings.batch_size)
+
+
+def _fingerprint(data: TrainingData, settings: TrainSettings, precision: str) -> str:
+    """Return a SHA-256 of all that decides what the training gives."""
+    facts = [asdict(settings), precision, backend_name(), keras.__version__, data.n_classes]
+    digest = hashlib.sha256(json.dumps(facts).encode())
+    for rows in (data.train, data.val):
+        digest.update(np.asarray(data.labels[rows], np.int64).tobytes())
+        for start in range(0, len(rows), 4096):
+            digest.update(data.images[rows[start : start + 4096]].tobytes())
+    return digest.hexdigest()
+
+
+def _resume(model: keras.Model, fingerprint: str, checkpoint: Path) -> TrainingState:
+    """Put `model` into the state that `checkpoint` holds, and return it; the state before the first epoch if none."""
+    state = load_checkpoint(fingerprint, checkpoint)
+    if state is None:
+        weights = model.get_weights()
+        return TrainingState(weights, _read(model.optimizer.variables), best=weights)
+    model.set_weights(state.weights)
+    for variable, value in zip(model.optimizer.variables, state.optimizer, strict=True):
+        variable.assign(value)
+    print(f"going on after epoch {len(state.history)} of an interrupted training", flush=True)
+    return state
+
+
+def _read(variables: list[Any]) -> list[np.ndarray]:
+    return [keras.ops.convert_to_numpy(variable) for variable in variables]
+
+
+def _start_progress(data: TrainingData, settings: TrainSettings, done: int) -> Progress:
+    """Return a progress that counts pixels, since an epoch of small images takes less time."""
+    images = _steps(data, settings) * settings.batch_size
+    work = [float(images * settings.size(epoch) ** 2) for epoch in range(settings.epochs)]
+    return Progress(settings.epochs, sum(work), sum(work[:done]))
+
+
+def _run_epoch(
+    model: keras.Model, data: TrainingData, settings: TrainSettings, epoch: int, progress: Progress
+) -> dict[str, float]:
+    """Train one epoch (from 0); return its metrics, those on val for images of the size it was trained at."""
+    size, steps = settings.size(epoch), _steps(data, settings)
+    rng = np.random.default_rng([settings.seed, epoch])
+    rows = rng.permutation(data.train)[: steps * settings.batch_size]
+    batches = draw_batches(
+        data, rows, size, batch_size=settings.batch_size, distortion=settings.distortion, mixup=settings.mixup, rng=rng
+    )
+    _reseed(model, settings.seed, epoch)
+    started, sums = time.monotonic(), np.zeros(2)
+    for images, targets in batches:
+        sums += _train_batch(model, images, targets, settings, epoch)
+        progress.advance(images.size)
+    seconds = time.monotonic() - started
+    loss, accuracy = (sums / steps).tolist()
+    return {
+        "loss": loss,
+        "accuracy": accuracy,
+        **_validate(model, data, size),
+        "learning_rate": float(keras.ops.convert_to_numpy(model.optimizer.learning_rate)),
+        "images_per_second": len(rows) / seconds,
+    }
+
+
+def _reseed(model: keras.Model, seed: int, epoch: int) -> None:
+    """Set the random generator of every layer that has one to what the seed and the epoch say."""
+    for number, layer in enumerate(model.layers):
+        if hasattr(layer, "seed_generator"):
+            state = np.random.SeedSequence([seed, epoch, number]).generate_state(2) & 0x7FFFFFFF
+            layer.seed_generator.state.assign(state.astype(np.int32))
+
+
+def _train_batch(
+    model: keras.Model, images: np.ndarray, targets: np.ndarray, settings: TrainSettings, epoch: int
+) -> tuple[float, float]:
+    """Take one step; return the loss and the accuracy before it."""
+    loss, accuracy = model.train_on_batch(images, targets)
+    if not math.isfinite(loss):
+        raise ParameterError(
+            f"Expected the loss to be a number; got {loss} in epoch {epoch + 1}; lower train.peak_rate "
+            f"(now {settings.peak_rate:g}) or train.rest_rate (now {settings.rest_rate:g})."
+        )
+    return float(loss), float(accuracy)
+
+
+def _validate(model: keras.Model, data: TrainingData, size: int) -> dict[str, float]:
+    """Return the mean log loss and the accuracy on the validation images, drawn at `size`."""
+    labels = data.labels[data.val]
+    probabilities = predict_probabilities(model, data.images[data.val], size=size)
+    of_label = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    return {
+        "val_loss": float(-np.log(np.maximum(of_label, 1e-12)).mean()),
+        "val_accuracy": float((probabilities.argmax(axis=1) == labels).mean()),
+    }
+
+
+def _advance(model: keras.Model, state: TrainingState, metrics: dict[str, float], *, selectable: bool) -> TrainingState:
+    """Return the state after one more epoch, whose weights are the best where it is selectable and none did better."""
+    history = [*state.history, {"epoch": len(state.history) + 1, **metrics}]
+    weights = model.get_weights()
+    after = replace(state, weights=weights, optimizer=_read(model.optimizer.variables), history=history)
+    best = state.history[state.best_epoch - 1]["val_accuracy"] if state.best_epoch else -1.0
+    if selectable and metrics["val_accuracy"] >= best:
+        after = replace(after, best=weights, best_epoch=len(history))
+    return after
+
+
+def _tabulate(state: TrainingState) -> pd.DataFrame:
+    """Return the history without what the clock said, so that equal trainings give equal tables."""
+    return pd.DataFrame(state.history)[list(HISTORY_COLUMNS)].astype({"epoch": int})

@@ -100,7 +100,7 @@ def _warp(images: np.ndarray, matrices: np.ndarray, size: int) -> np.ndarray:
             matrix,
             (size, size),
             dst=target,
-            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_REFLECT_101,
         )
     return warped

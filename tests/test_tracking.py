@@ -8,7 +8,7 @@ import textwrap
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
+import pandas as pd
 import pytest
 
 from ferrule.store import experiment_id, open_store, store_uri
@@ -45,8 +45,8 @@ def new_store(tmp_path_factory):
         from pathlib import Path
         from ferrule.store import open_store
         from ferrule.tracking import find_model_run
-        client = open_store(Path({str(root)!r}))
-        client.log_text(find_model_run(client, {CACHED!r}), "written before", "note.txt")
+        root = Path({str(root)!r})
+        open_store(root).log_text(find_model_run(root, {CACHED!r}), "written before", "note.txt")
         from mlflow.telemetry.utils import is_telemetry_disabled
         assert is_telemetry_disabled()
     """)
@@ -81,7 +81,7 @@ def test_a_training_is_logged_live_and_found_by_the_bytes_of_its_model(root, mon
         assert (run.info.status, run.data.metrics) == ("RUNNING", {"val_accuracy": 0.25})  # seen before it ends
         log(2, {"val_accuracy": 0.5})
         log.finish(TRAINED, {"train_seconds": 3.5})
-    run = client.get_run(find_model_run(client, TRAINED))
+    run = client.get_run(find_model_run(root, TRAINED))
     assert run.info.run_id == log.run_id
     assert run.info.status == "FINISHED"
     assert run.data.params == {"train.epochs": "2"}
@@ -137,7 +137,7 @@ def test_a_finished_training_is_not_taken_up_again(root):
         with training_run(root, {"lr": 1}, {}, fingerprint="same") as log:
             log.finish(TRAINED)
     assert [run.data.tags[TRAINING_TAG] for run in training_runs(root)] == ["same", "same"]
-    assert find_model_run(open_store(root), TRAINED) == log.run_id  # the newest
+    assert find_model_run(root, TRAINED) == log.run_id  # the newest
 
 
 def test_another_checkout_does_not_take_up_a_run_of_a_shared_store(root, tmp_path, monkeypatch):
@@ -150,8 +150,8 @@ def test_another_checkout_does_not_take_up_a_run_of_a_shared_store(root, tmp_pat
 
 def test_a_model_from_the_cache_gets_one_run_of_its_own(root):
     client = open_store(root)
-    run_id = find_model_run(client, OTHER)
-    assert find_model_run(client, OTHER) == run_id != find_model_run(client, CACHED)
+    run_id = find_model_run(root, OTHER)
+    assert find_model_run(root, OTHER) == run_id != find_model_run(root, CACHED)
     assert client.get_run(run_id).info.status == "FINISHED"
 
 
@@ -159,37 +159,33 @@ def test_every_look_is_counted_by_model_and_by_test_images(root):
     client = open_store(root)
     table = [(CACHED, TEST_A, 1, 1), (CACHED, TEST_A, 2, 2), (OTHER, TEST_A, 1, 3), (OTHER, TEST_B, 1, 1)]
     for model, images, by_model, by_all in table:
-        looks = count_look(client, model, images)
+        looks = count_look(root, model, images)
         assert (looks.by_model, looks.by_all) == (by_model, by_all)
-    client.delete_run(find_model_run(client, OTHER))  # a look cannot be taken back
-    looks = count_look(client, CACHED, TEST_A)
+    client.delete_run(find_model_run(root, OTHER))  # a look cannot be taken back
+    looks = count_look(root, CACHED, TEST_A)
     assert str(looks) == "look 3 at the test images by this model; 4 by all models on this data"
 
 
 def test_looks_of_a_model_that_was_trained_twice_add_up(root):
-    client = open_store(root)
-    count_look(client, TRAINED, TEST_A)
+    count_look(root, TRAINED, TEST_A)
     with training_run(root, {}, {}) as log:
         log.finish(TRAINED)
-    assert count_look(client, TRAINED, TEST_A).by_model == 2
+    assert count_look(root, TRAINED, TEST_A).by_model == 2
 
 
 def test_the_digest_of_a_test_set_knows_neither_order_nor_file_but_images_and_labels():
-    images = np.random.default_rng(0).integers(0, 256, (5, 48, 48), dtype=np.uint8)
-    labels = np.array(["happy", "sad", "happy", "fear", "angry"])
-    order = np.array([3, 1, 4, 0, 2])
-    digest = digest_test_set(images, labels)
-    assert digest_test_set(images[order], labels[order]) == digest
-    assert digest_test_set(images, labels[order]) != digest
-    assert digest_test_set(images[:4], labels[:4]) != digest
-    changed = images.copy()
-    changed[2, 0, 0] ^= 1
-    assert digest_test_set(changed, labels) != digest
+    table = pd.DataFrame({"sample_id": range(4), "split": ["test"] * 3 + ["val"], "pixel_hash": list("abcd")})
+    table["label"] = ["happy", "sad", "happy", "fear"]
+    digest = digest_test_set(table)
+    assert digest_test_set(table.iloc[[2, 0, 1]].assign(sample_id=7)) == digest
+    assert digest_test_set(table.assign(pixel_hash=list("abed"))) != digest
+    assert digest_test_set(table.assign(label=["sad", "happy", "happy", "fear"])) != digest
+    assert digest_test_set(table[1:]) != digest
 
 
 def test_more_metrics_than_one_call_takes_all_arrive(root):
     client = open_store(root)
-    run_id = find_model_run(client, CACHED)
+    run_id = find_model_run(root, CACHED)
     log_metrics(client, run_id, {f"m{i}": i for i in range(1001)})
     assert len(client.get_run(run_id).data.metrics) == 1001
 
@@ -208,7 +204,7 @@ def test_a_moved_checkout_keeps_its_files(new_store, tmp_path, name):
     open_store(old)
     old.rename(new)
     client = open_store(new)
-    run_id = find_model_run(client, CACHED)
+    run_id = find_model_run(root, CACHED)
     assert client.get_run(run_id).info.artifact_uri.startswith(new.as_uri())
     assert Path(client.download_artifacts(run_id, "note.txt")).read_text() == "written before"
     client.log_text(client.create_run(experiment_id(client)).info.run_id, "after", "note.txt")

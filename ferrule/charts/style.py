@@ -26,7 +26,8 @@ WARNING = "#C1440E"  # what the reader should worry about
 # For splits and usages, and any series without an order of its own: dark, middle, light.
 SERIES_COLOURS = (ACCENT, "#E69F00", "#8FA3B0", "#CC79A7")
 
-# The palette of Okabe and Ito (2008), told apart under each colour blindness; its yellow is too faint on white.
+# The palette of Okabe and Ito (2008) with a dark grey for its yellow, which is too faint on white: any two differ by at
+# least 16 (CIE 1976 ΔE) as seen with each of the three colour blindnesses.
 CLASS_COLOURS = {
     "angry": "#D55E00",
     "disgust": "#009E73",
@@ -34,7 +35,7 @@ CLASS_COLOURS = {
     "happy": "#E69F00",
     "sad": "#0072B2",
     "surprise": "#56B4E9",
-    "neutral": "#6B747D",
+    "neutral": "#4D4D4D",
 }
 
 # For one quantity from nothing to much: confusion matrices, densities.
@@ -96,7 +97,7 @@ def new_figure(
     with _house_style():
         figure = Figure(figsize=(width, height))
         header = _draw_header(figure, title, subtitle)
-        figure.set_layout_engine("constrained", rect=(0.01, 0.01, 0.98, 1 - header / height - 0.01))
+        figure.set_layout_engine("constrained", rect=(0.01, 0.01, 0.98, 1 - header / height - 0.01), w_pad=0.1)
         yield figure, figure.subplots(**grid)
 
 
@@ -120,9 +121,14 @@ class SheetRow:
     frames: Sequence[str | None] = ()
 
 
-def image_sheet(rows: Sequence[SheetRow], title: str, subtitle: str = "", *, zoom: int = 2) -> Figure:
-    """Return a contact sheet: the rows' images in columns, each enlarged `zoom` times, pixels exactly placed."""
-    layout = _SheetLayout(rows, zoom)
+def image_sheet(
+    rows: Sequence[SheetRow], title: str, subtitle: str = "", *, zoom: int = 2, together: int = 1
+) -> Figure:
+    """Return a contact sheet: the rows' images in columns, each enlarged `zoom` times.
+
+    Where images belong together, in twos or threes (`together`), a wider gap follows each two or three.
+    """
+    layout = _SheetLayout(rows, zoom, together)
     width = max(layout.width / DPI, _text_inches(title, _TITLE), _text_inches(subtitle, _SUBTITLE))
     with _house_style():
         figure = Figure(figsize=(width, layout.height / DPI + _header_inches(subtitle)))
@@ -150,7 +156,7 @@ def _draw_header(figure: Figure, title: str, subtitle: str) -> float:
 
 def _header_inches(subtitle: str) -> float:
     """Return the height of a header, with or without its second line."""
-    return 0.76 if subtitle else 0.50
+    return 0.75 if subtitle else 0.50
 
 
 def _text_inches(text: str, font: FontProperties) -> float:
@@ -166,19 +172,25 @@ class _SheetLayout:
     gap = 14  # between images
     line = 18  # height of a caption's line
 
-    def __init__(self, rows: Sequence[SheetRow], zoom: int) -> None:
+    def __init__(self, rows: Sequence[SheetRow], zoom: int, together: int) -> None:
         self.side = zoom * IMAGE_SIZE
+        self.together = together
         titles = "\n".join(row.title for row in rows).strip()
         self.left = round(DPI * (_text_inches(titles, _ROW_TITLE) if titles else _MARGIN))
         columns = max((len(row.images) for row in rows), default=0)
-        self.width = self.left + columns * (self.side + self.gap) + self.gap
+        self.width = self._column_left(max(columns - 1, 0)) + self.side + round(DPI * _MARGIN)
         heights = [self.side + self.gap + self.line * _caption_lines(row) for row in rows]
         self.tops = [self.frame + sum(heights[:number]) for number in range(len(rows))]
         self.height = self.frame + sum(heights) + self.gap
 
     def corner(self, row: int, column: int) -> tuple[int, int]:
         """Return the (x, y) of an image's upper left corner."""
-        return self.left + column * (self.side + self.gap), self.tops[row]
+        return self._column_left(column), self.tops[row]
+
+    def _column_left(self, column: int) -> int:
+        """Return the x of a column's left edge."""
+        wide = column // self.together if self.together > 1 else 0
+        return self.left + column * (self.side + self.gap) + wide * 2 * self.gap
 
 
 def _caption_lines(row: SheetRow) -> int:
@@ -195,20 +207,20 @@ def _paste_images(rows: Sequence[SheetRow], layout: _SheetLayout) -> np.ndarray:
             x, y = layout.corner(number, column)
             if frame:
                 sheet[y - edge : y + side + edge, x - edge : x + side + edge] = np.round(255 * np.array(to_rgb(frame)))
-            sheet[y : y + side, x : x + side] = cv2.resize(image, (side, side), interpolation=cv2.INTER_CUBIC)[
-                ..., None
-            ]
+            large = cv2.resize(image, (side, side), interpolation=cv2.INTER_CUBIC)
+            sheet[y : y + side, x : x + side] = large[:, :, None]
     return sheet
 
 
 def _write_captions(figure: Figure, rows: Sequence[SheetRow], layout: _SheetLayout) -> None:
     """Write the rows' titles and the images' captions."""
     width, height = figure.get_size_inches() * DPI
-    caption_style: dict[str, Any] = {"fontproperties": _CAPTION, "color": MUTED, "va": "top", "ha": "center"}
+    style: dict[str, Any] = {"fontproperties": _CAPTION, "color": MUTED, "va": "baseline", "ha": "center"}
     for number, row in enumerate(rows):
         y = layout.height - layout.tops[number] - layout.side / 2
         figure.text(_MARGIN * DPI / width, y / height, row.title, fontproperties=_ROW_TITLE, va="center")
         for column, caption in enumerate(row.captions):
             left, top = layout.corner(number, column)
-            x, y = left + layout.side / 2, layout.height - top - layout.side - layout.frame - 3
-            figure.text(x / width, y / height, caption, linespacing=1.15, **caption_style)
+            x, y = left + layout.side / 2, layout.height - top - layout.side - layout.frame
+            for line, text in enumerate(caption.split("\n"), start=1):
+                figure.text(x / width, (y - line * layout.line + 3) / height, text, **style)

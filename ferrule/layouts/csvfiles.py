@@ -7,18 +7,16 @@ import csv
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from ferrule.emotions import parse_emotion
 from ferrule.errors import DataError
-from ferrule.layouts.damage import Damage
+from ferrule.layouts.damage import DamageError
 from ferrule.layouts.pixels import is_null
+from ferrule.layouts.usages import UNLABELLED, USAGES, parse_usage
 
-USAGES = ("Training", "PublicTest", "PrivateTest")
-UNLABELLED = "Unlabelled"
-
-_BLOCK_BYTES = 4 << 20
-_MAX_LINE_BYTES = 1 << 20  # a row of FER-2013 has about 8,400
+_BLOCK_BYTES = 1 << 20  # some 120 rows of FER-2013
 _MAX_HEADER_BYTES = 1 << 16
 _NEEDED = ("emotion", "pixels", "usage")
 _FOREIGN = (
@@ -34,9 +32,9 @@ _BOM = b"\xef\xbb\xbf"
 class CsvFile:
     """A CSV file whose header was read.
 
-    `names` are its columns as they stand there, without outer spaces; `emotion`, `pixels` and `usage` the positions of those
-    that are used, however the file orders, spells or spaces them; `start` is the first byte after the header. Where there is
-    no usage column, `default_usage` holds for every row (None: unknown).
+    `names` are its columns as they stand there, without outer spaces; `emotion`, `pixels` and `usage` the positions of
+    those that are used, however the file orders, spells or spaces them; `start` is the first byte after the header.
+    Where there is no usage column, `default_usage` holds for every row (None: unknown).
     """
 
     path: Path
@@ -86,42 +84,46 @@ def read_header(path: Path) -> tuple[tuple[str, ...], int]:
 def read_lines(file: CsvFile) -> Iterator[tuple[int, list[bytes]]]:
     """Yield blocks of some megabytes: the number of the first row (from 1), and the lines; blank lines are no rows.
 
-    Raises DataError for a line that is far too long to be a row.
+    Raises DataError where a line does not end within such a block.
     """
-    row = 1
-    for lines in _split_blocks(file):
-        lines = [line for line in lines if line and not line.isspace()]
-        if lines:
+    row, rest = 1, b""
+    with file.path.open("rb") as stream:
+        stream.seek(file.start)
+        # The line end that is added closes a last line without one.
+        for block in itertools.chain(iter(lambda: stream.read(_BLOCK_BYTES), b""), [b"\n"]):
+            *lines, rest = (rest + block).split(b"\n")
+            lines = [line for line in lines if line and not line.isspace()]
             yield row, lines
             row += len(lines)
+            if len(rest) > _BLOCK_BYTES:
+                raise DataError(
+                    f"Expected rows of some kilobytes in {file.path.name}; row {row} has no end within "
+                    f"{_BLOCK_BYTES:,} bytes; repair its line ends."
+                )
 
 
-def split_fields(file: CsvFile, line: bytes) -> list[bytes]:
-    """Split a line into one field a column; raises Damage where that cannot be done."""
-    fields = _unquote(line) if b'"' in line else line.split(b",")
-    if len(fields) != len(file.names):
-        raise Damage("wrong number of columns", f"{len(fields)} columns where the header has {len(file.names)}")
-    return fields
+def count_rows(file: CsvFile) -> int:
+    """Return how many rows the file has, readable or not."""
+    return sum(len(lines) for _, lines in read_lines(file))
 
 
-def parse_label(field: bytes) -> str:
-    """Return the class that a number ("3", "3.0") or a name means; raises Damage for null and unknown ones."""
-    if is_null(field):
-        raise Damage("null label", "no label")
-    text = field.decode("utf-8", "backslashreplace").strip()
-    emotion = parse_emotion(text) or parse_emotion(text.removesuffix(".0"))
-    if emotion is None:
-        raise Damage("unknown label", f"label {text[:40]!r}")
-    return emotion
+def parse_row(file: CsvFile, line: bytes) -> tuple[str | None, str | None, bytes]:
+    """Return the label, the usage and the pixel string of a line; raises DamageError that tells what is wrong with it.
 
-
-def parse_usage(field: bytes) -> str:
-    """Return the official spelling of a Usage; raises Damage for one that is none of the three."""
-    text = field.decode("utf-8", "backslashreplace").strip()
-    for usage in USAGES:
-        if text.casefold() == usage.casefold():
-            return usage
-    raise Damage("unknown usage", f"Usage {text[:40]!r} where {', '.join(USAGES)} are known")
+    The label is None where the file has none, the usage where it is unknown.
+    """
+    fields = _split(file, line)
+    pixels = fields[file.pixels].strip()
+    if file.emotion is None:
+        return None, UNLABELLED, pixels
+    try:
+        label = _parse_label(fields[file.emotion])
+        usage = file.default_usage if file.usage is None else _parse_usage(fields[file.usage])
+    except DamageError:
+        if [field.strip().decode("utf-8", "replace") for field in fields] == list(file.names):
+            raise DamageError("repeated header", "the header once more") from None
+        raise
+    return label, usage, pixels
 
 
 def _refuse_foreign(path: Path, head: bytes) -> None:
@@ -130,7 +132,7 @@ def _refuse_foreign(path: Path, head: bytes) -> None:
     for signature, what in _FOREIGN:
         if head.startswith(signature):
             raise DataError(f"Expected CSV text in {path.name}; it is {what}.")
-    if b"\0" in head.partition(b"\n")[0] or b"\n" not in head and len(head) == _MAX_HEADER_BYTES:
+    if b"\0" in head.partition(b"\n")[0] or (b"\n" not in head and len(head) == _MAX_HEADER_BYTES):
         raise DataError(f"Expected CSV text in {path.name}; it is binary, or has no lines; give the right file.")
 
 
@@ -146,21 +148,11 @@ def _show(names: tuple[str, ...]) -> str:
     return repr(text if len(text) <= 60 else text[:60] + "…")
 
 
-def _split_blocks(file: CsvFile) -> Iterator[list[bytes]]:
-    rest, row = b"", 1
-    with file.path.open("rb") as stream:
-        stream.seek(file.start)
-        while block := stream.read(_BLOCK_BYTES):
-            *lines, rest = (rest + block).split(b"\n")
-            for number, line in enumerate(itertools.chain(lines, [rest]), row):
-                if len(line) > _MAX_LINE_BYTES:
-                    raise DataError(
-                        f"Expected rows of some kilobytes in {file.path.name}; row {number} is longer than "
-                        f"{_MAX_LINE_BYTES:,} bytes; repair its line ends."
-                    )
-            yield lines
-            row += len(lines)
-    yield [rest]
+def _split(file: CsvFile, line: bytes) -> list[bytes]:
+    fields = _unquote(line) if b'"' in line else line.split(b",")
+    if len(fields) != len(file.names):
+        raise DamageError("wrong number of columns", f"{len(fields)} columns where the header has {len(file.names)}")
+    return fields
 
 
 def _unquote(line: bytes) -> list[bytes]:
@@ -168,5 +160,26 @@ def _unquote(line: bytes) -> list[bytes]:
     try:
         fields = next(csv.reader([line.decode("latin-1")], strict=True))
     except csv.Error as error:
-        raise Damage("broken quotes", str(error)) from error
+        raise DamageError("broken quotes", str(error)) from error
     return [field.encode("latin-1") for field in fields]
+
+
+@lru_cache(maxsize=1024)
+def _parse_label(field: bytes) -> str:
+    """Return the class that a number ("3", or "3.0" as pandas writes it) or a name stands for."""
+    if is_null(field):
+        raise DamageError("null label", "no label")
+    text = field.decode("utf-8", "backslashreplace").strip()
+    emotion = parse_emotion(text) or parse_emotion(text.removesuffix(".0"))
+    if emotion is None:
+        raise DamageError("unknown label", f"label {text[:40]!r}")
+    return emotion
+
+
+@lru_cache(maxsize=1024)
+def _parse_usage(field: bytes) -> str:
+    text = field.decode("utf-8", "backslashreplace").strip()
+    usage = parse_usage(text)
+    if usage is None:
+        raise DamageError("unknown usage", f"Usage {text[:40]!r} where {', '.join(USAGES)} are known")
+    return usage

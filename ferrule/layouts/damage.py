@@ -29,7 +29,7 @@ REASONS = (
 )
 
 
-class Damage(Exception):
+class DamageError(Exception):
     """One row or file is damaged; whoever reads many catches this and goes on. `reason` is one of REASONS."""
 
     def __init__(self, reason: str, detail: str) -> None:
@@ -60,7 +60,7 @@ def tabulate_rejects(rejects: Sequence[Reject]) -> pd.DataFrame:
 
 
 def check_reject_fraction(rejects: Sequence[Reject], rows: int, limit: float) -> None:
-    """Raise DataError, naming the commonest reasons with an example each, if more than `limit` of `rows` are rejects."""
+    """Raise DataError, with the commonest reasons and an example each, if more than `limit` (a share) are rejects."""
     if not rejects or len(rejects) <= limit * rows:
         return
     examples = {reject.reason: reject for reject in reversed(rejects)}

@@ -1,7 +1,7 @@
 """Pixel strings, "70 80 82 …", to images: hundreds of megabytes a second in numpy, exact about what is wrong.
 
-A batch of good strings takes the quick way, which looks at every byte but at no string by itself. A batch with a bad one
-is decoded string by string, and only the bad ones are taken apart into words, to tell what is wrong with them.
+A batch of good strings takes the quick way, which looks at every byte but at no string by itself. A batch with a bad
+one is decoded string by string, and only the bad ones are taken apart into words, to tell what is wrong with them.
 """
 
 import re
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ferrule.layouts.damage import Damage
+from ferrule.layouts.damage import DamageError
 from ferrule.samples import IMAGE_SIZE
 
 PIXELS = IMAGE_SIZE * IMAGE_SIZE
@@ -22,13 +22,13 @@ _WHOLE = re.compile(rb"([+-]?)([0-9]+)(?:\.0*)?")
 _NULLS = {b"", b"nan", b"null", b"none", b"na", b"n/a", b"<na>"}
 
 
-def decode_pixels(texts: Sequence[bytes]) -> tuple[np.ndarray, dict[int, Damage]]:
+def decode_pixels(texts: Sequence[bytes]) -> tuple[np.ndarray, dict[int, DamageError]]:
     """Decode strings of PIXELS numbers, 0-255, into uint8 (n, IMAGE_SIZE, IMAGE_SIZE).
 
     Also returns what is wrong with the strings that cannot be decoded, by position; their images hold nothing of use.
     """
     values = np.empty((len(texts), PIXELS), np.uint8)
-    damages: dict[int, Damage] = {}
+    damages: dict[int, DamageError] = {}
     for start in range(0, len(texts), _BATCH):
         batch = texts[start : start + _BATCH]
         decoded = _decode_batch(batch)
@@ -38,25 +38,25 @@ def decode_pixels(texts: Sequence[bytes]) -> tuple[np.ndarray, dict[int, Damage]
         for position, text in enumerate(batch, start):
             try:
                 values[position] = decode_text(text)
-            except Damage as damage:
+            except DamageError as damage:
                 damages[position] = damage
     return values.reshape(-1, IMAGE_SIZE, IMAGE_SIZE), damages
 
 
 def decode_text(text: bytes) -> np.ndarray:
-    """Decode one string into uint8 (PIXELS,), forgiving about spaces and "70.0"; raises Damage that tells what is wrong."""
+    """Decode one string into uint8 (PIXELS,), whatever its spaces; raises DamageError that tells what is wrong."""
     quick = _decode_batch([text])
     if quick is not None:
         return quick[0]
     if is_null(text):
-        raise Damage("null pixels", "no pixels")
+        raise DamageError("null pixels", "no pixels")
     words = text.split()
     values = [_parse_value(word, position) for position, word in enumerate(words, 1)]
     if len(values) != PIXELS:
-        raise Damage("wrong pixel count", f"{len(values):,} pixels where {PIXELS:,} are expected")
+        raise DamageError("wrong pixel count", f"{len(values):,} pixels where {PIXELS:,} are expected")
     for position, value in enumerate(values, 1):
         if not 0 <= value <= 255:
-            raise Damage("out of range", f"pixel {position} is {value}, outside 0 to 255")
+            raise DamageError("out of range", f"pixel {position} is {value}, outside 0 to 255")
     return np.array(values, np.uint8)
 
 
@@ -66,12 +66,15 @@ def is_null(text: bytes) -> bool:
 
 
 def _decode_batch(texts: Sequence[bytes]) -> np.ndarray | None:
-    """Return uint8 (n, PIXELS), or None unless every string is PIXELS numbers of 1-3 digits up to 255, one space between.
+    """Return uint8 (n, PIXELS), or None unless all strings are PIXELS numbers of 1-3 digits up to 255, one space apart.
 
-    Every number ends before a space; its last three digits stand at fixed places before that space. All bytes are accounted
-    for (numbers, digits and spaces add up to the length), so nothing can hide between the numbers.
+    Every number ends before a space, and its digits stand at the three places before that. Spaces and digits counted so
+    must add up to the length of the text, which leaves no byte for anything else.
     """
-    codes = np.frombuffer(b"   " + b" ".join(texts) + b" ", np.uint8)  # three in front: the first number may have one digit
+    # Three in front, because the first number may have one digit.
+    codes = np.frombuffer(
+        b"   " + b" ".join(texts) + b" ", np.uint8
+    )  # three in front: the first number may have one digit
     spaces = np.flatnonzero(codes[3:] == _SPACE)
     lengths = np.fromiter(map(len, texts), np.int64, len(texts))
     if len(spaces) != len(texts) * PIXELS or (spaces[PIXELS - 1 :: PIXELS] != np.cumsum(lengths + 1) - 1).any():
@@ -96,7 +99,7 @@ def _parse_value(word: bytes, position: int) -> int:
     match = _WHOLE.fullmatch(word)
     if match is None:
         shown = word[:20].decode("utf-8", "backslashreplace")
-        raise Damage("not a number", f"pixel {position} is {shown!r}, not a whole number")
+        raise DamageError("not a number", f"pixel {position} is {shown!r}, not a whole number")
     sign, digits = match.groups()
     # Five digits tell as well as five thousand that it is too large, and int() refuses the latter.
     value = int(digits.lstrip(b"0")[:5] or b"0")

@@ -1,4 +1,4 @@
-"""Random numbers that never change: the raw bits of PCG64, turned into floats by arithmetic that is exact everywhere."""
+"""Random numbers that never change: the raw bits of PCG64, made into floats by arithmetic that is exact everywhere."""
 
 import numpy as np
 
@@ -10,8 +10,9 @@ UNIT = 1.0 / 2**53  # a double holds 53 bits
 class Stream:
     """A source of random columns for `count` images, fixed by its seed on every machine and every NumPy.
 
-    NumPy promises that a bit generator's raw output stays as it is (NEP 19) but not that `Generator.random` or `normal`
-    do, so only raw bits are asked for. A column has shape (count, 1, 1): it broadcasts over the pixels of its image.
+    PCG64 guarantees that a seed gives the same raw bits for ever; what `Generator` makes of them (`random`, `normal`)
+    may change with any version of NumPy, so only raw bits are asked for. A column has shape (count, 1, 1): it
+    broadcasts over the pixels of its image.
     """
 
     def __init__(self, count: int, *seed: int) -> None:

@@ -1,0 +1,102 @@
+"""Pictures of a model: what it mistakes for what, how far its confidence can be trusted, where it errs most surely."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ferrule.charts.style import (
+    ACCENT,
+    CLASS_COLOURS,
+    GRID,
+    INK,
+    MUTED,
+    PAPER,
+    SEQUENTIAL,
+    SERIES_COLOURS,
+    WARNING,
+    SheetRow,
+    image_sheet,
+    new_figure,
+)
+
+_SHEET_COLUMNS = 8
+
+
+def confusion_chart(matrix: np.ndarray, classes: tuple[str, ...], subtitle: str) -> Figure:
+    """Draw a confusion matrix (k, k), rows true classes: the share of each row as colour, the count as text."""
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    with new_figure("What is taken for what", subtitle, width=7.4, height=6.6) as (figure, axes):
+        axes.imshow(shares, cmap=SEQUENTIAL, vmin=0, vmax=1)
+        for (row, column), share in np.ndenumerate(shares):
+            axes.text(
+                column,
+                row,
+                f"{share:.0%}\n{matrix[row, column]:,}",
+                ha="center",
+                va="center",
+                fontsize=9,
+                color=PAPER if share > 0.5 else INK,
+                alpha=1 if matrix[row, column] else 0.3,
+            )
+        axes.set_xticks(range(len(classes)), classes)
+        axes.set_yticks(range(len(classes)), classes)
+        axes.set(xlabel="predicted", ylabel="label")
+        axes.grid(visible=False)
+        axes.spines[:].set_visible(False)
+    return figure
+
+
+def reliability_chart(table: pd.DataFrame, subtitle: str) -> Figure:
+    """Draw the table of `metrics.calibration_table`: accuracy over confidence, with intervals and gaps."""
+    reach = np.stack([table["accuracy"] - table["low"], table["high"] - table["accuracy"]])
+    with new_figure("How often it is right when it is this sure", subtitle, width=6.4, height=6.0) as (figure, axes):
+        axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=(0, (4, 4)))
+        axes.text(0.04, 0.07, "as often as it is sure", color=MUTED, rotation=45, rotation_mode="anchor")
+        axes.vlines(
+            table["confidence"], table["confidence"], table["accuracy"], color=WARNING, alpha=0.35, lw=5, label="gap"
+        )
+        axes.errorbar(
+            *(table["confidence"], table["accuracy"], reach),
+            fmt="o-",
+            color=ACCENT,
+            markersize=5,
+            elinewidth=1.2,
+            label="accuracy, with its 95 % interval",
+        )
+        axes.legend(loc="upper left")
+        axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence of the top class", ylabel="accuracy", aspect="equal")
+    return figure
+
+
+def class_chart(scores: dict[str, dict[str, dict[str, float]]], subtitle: str) -> Figure:
+    """Draw precision, recall and F1 of each class with their intervals, from the "classes" of `metrics.score`."""
+    names = ("precision", "recall", "f1")
+    with new_figure("Scores by class", subtitle, width=9.0, height=4.6) as (figure, axes):
+        for number, (name, colour) in enumerate(zip(names, SERIES_COLOURS, strict=False)):
+            place = np.arange(len(scores)) + 0.26 * (number - 1)
+            values = np.array([[scores[label][name][end] for end in ("value", "low", "high")] for label in scores])
+            axes.bar(place, values[:, 0], width=0.24, color=colour, label="F1" if name == "f1" else name)
+            reach = np.abs(values[:, 1:] - values[:, :1]).T
+            axes.errorbar(place, values[:, 0], reach, fmt="none", ecolor=INK, elinewidth=1, capsize=2)
+        axes.set_xticks(range(len(scores)), [f"{label}\n{scores[label]['rows']:,} images" for label in scores])
+        axes.set(ylim=(0, 1))
+        figure.legend(loc="outside lower left", ncols=3)
+    return figure
+
+
+def mistakes_sheet(
+    images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, classes: tuple[str, ...], subtitle: str
+) -> Figure:
+    """Show for each true class the mistakes the model was surest of; frames have the colour of the predicted class.
+
+    `images` is uint8 (n, 48, 48), `labels` class ids (n,), `probabilities` (n, k).
+    """
+    predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    surest = np.lexsort([np.arange(len(labels)), -confidence])
+    rows = []
+    for number, name in enumerate(classes):
+        wrong = [row for row in surest if labels[row] == number and predicted[row] != number][:_SHEET_COLUMNS]
+        captions = [f"{classes[predicted[row]]}\n{confidence[row]:.0%}" for row in wrong]
+        frames = [CLASS_COLOURS.get(classes[predicted[row]], GRID) for row in wrong]
+        rows.append(SheetRow(images[wrong], name, captions, frames))
+    return image_sheet(rows, "The mistakes it was surest of", subtitle)

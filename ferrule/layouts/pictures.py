@@ -1,0 +1,120 @@
+"""Image files in class folders: any size, colour or common format, to 48×48 grey."""
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ferrule.emotions import parse_emotion
+from ferrule.layouts.damage import DamageError
+from ferrule.samples import IMAGE_SIZE
+
+MAX_PIXELS = 100_000_000
+MIN_SIDE = 8  # pixels; with fewer there is no expression to see
+
+_MAX_BYTES = 64 << 20
+# How each format begins and, where that is fixed, what stands at its end.
+_SIGNATURES = (
+    (b"\xff\xd8\xff", b"\xff\xd9"),
+    (b"\x89PNG\r\n\x1a\n", b"IEND"),
+    (b"GIF8", b"\x3b"),
+    (b"BM", b""),
+    (b"RIFF", b""),
+    (b"II*\0", b""),
+    (b"MM\0*", b""),
+)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image file: where it lies, the name of its class folder, and the usage it has (None: unknown)."""
+
+    path: Path
+    class_name: str
+    usage: str | None
+
+
+def parse_class(folder_name: str) -> str | None:
+    """Return the class that a folder is named after, or None.
+
+    A number names none: the data sets that number their folders do so in different orders.
+    """
+    return None if folder_name.strip().isdecimal() else parse_emotion(folder_name)
+
+
+def read_picture(path: Path) -> np.ndarray:
+    """Return the image as uint8 (IMAGE_SIZE, IMAGE_SIZE); raises DamageError that tells what is wrong with the file.
+
+    Colour becomes grey, 16 bits become 8, transparency is dropped, an animation gives its first picture, and the EXIF
+    orientation is applied. Other sizes are resized, by area where that shrinks the image and by bicubic interpolation
+    where it enlarges it; the aspect ratio is not kept.
+    """
+    # OpenCV reads this once, when it is loaded; without it the limit is 2**30.
+    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))
+    import cv2
+
+    data = _read_bytes(path)
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
+    except cv2.error as error:
+        too_large = "CV_IO_MAX_IMAGE" in str(error)
+        raise DamageError("image too large" if too_large else "damaged image", _first_line(error)) from error
+    if image is None or _ends_early(data):
+        raise _explain(data)
+    if min(image.shape) < MIN_SIDE:
+        raise DamageError("image too small", f"{image.shape[1]} × {image.shape[0]} pixels")
+    if image.shape != (IMAGE_SIZE, IMAGE_SIZE):
+        shrinks = image.size > IMAGE_SIZE * IMAGE_SIZE
+        image = cv2.resize(
+            image, (IMAGE_SIZE, IMAGE_SIZE), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+        )
+    return image
+
+
+@contextmanager
+def quiet_opencv() -> Iterator[None]:
+    """Keep OpenCV from writing to the terminal about the files that become rejects anyway."""
+    import cv2
+
+    before = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        cv2.utils.logging.setLogLevel(before)
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise DamageError("not an image", "a folder" if stat.S_ISDIR(status.st_mode) else "a device or a pipe")
+        if status.st_size > _MAX_BYTES:
+            raise DamageError("image too large", f"{status.st_size:,} bytes")
+        data = path.read_bytes()
+    except OSError as error:
+        raise DamageError("unreadable file", error.strerror or type(error).__name__) from error
+    if not data:
+        raise DamageError("not an image", "an empty file")
+    return data
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0][-200:]
+
+
+def _ends_early(data: bytes) -> bool:
+    # A thumbnail inside the file has an end too; only the one after the last scan counts.
+    return data.startswith(b"\xff\xd8\xff") and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
+
+
+def _explain(data: bytes) -> DamageError:
+    for signature, end in _SIGNATURES:
+        if data.startswith(signature):
+            if end and end not in data[-16:]:
+                return DamageError("truncated image", f"{len(data):,} bytes that end before the image does")
+            return DamageError("damaged image", f"{len(data):,} bytes that cannot be decoded")
+    return DamageError("not an image", f"begins with {data[:12]!r}")

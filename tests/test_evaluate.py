@@ -1,0 +1,146 @@
+"""The stage evaluate on a small trained project: its files, its blocks, its counted look."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import sklearn.metrics
+from trained_project import CLASSES, write_network, write_trained_project
+
+from ferrule.errors import DataError
+from ferrule.predictions import flatten_scores, read_probabilities, select_held_out
+from ferrule.store import open_store
+from ferrule.tracking import TEST_TAG, digest_file, find_model_run
+from pipelines import evaluate
+from pipelines.params import load_params
+
+BLOCKS = ["test", "test_tta", "test_leak_free", "test_leak_free_tta", "val", "val_tta"]
+FILES = {
+    "metrics.json", "predictions.parquet", "embeddings.npy", "confusion.csv", "reliability.csv",
+    "confusion_matrix.png", "reliability.png", "per_class.png", "mistakes.png",
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _own_store(monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory):
+    root = tmp_path_factory.mktemp("evaluated")
+    write_trained_project(root)
+    evaluate.run(load_params(root), root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def metrics(evaluated):
+    return json.loads((evaluated / "artifacts" / "evaluate" / "metrics.json").read_text())
+
+
+def test_it_writes_what_the_contract_names(evaluated, metrics):
+    assert {path.name for path in (evaluated / "artifacts" / "evaluate").iterdir()} == FILES
+    assert list(metrics) == BLOCKS
+    assert [metrics[name]["rows"] for name in BLOCKS] == [60, 60, 57, 57, 40, 40]  # three test images have a copy
+    for name in ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "brier", "ece"):
+        assert set(metrics["test"][name]) == {"value", "low", "high"}
+    assert list(metrics["val"]["classes"]) == list(CLASSES)
+
+
+def test_predictions_and_metrics_tell_the_same(evaluated, metrics):
+    table = pd.read_parquet(evaluated / "artifacts" / "evaluate" / "predictions.parquet")
+    assert sorted(table["split"].unique()) == ["test", "val"]
+    for ending in ("", "_tta"):
+        probabilities = read_probabilities(table, CLASSES, ending)
+        assert probabilities.dtype == np.float32
+        np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
+        assert (np.array(CLASSES)[probabilities.argmax(axis=1)] == table[f"predicted{ending}"]).all()
+        for split in ("test", "val"):
+            rows = table[table["split"] == split]
+            accuracy = sklearn.metrics.accuracy_score(rows["label"], rows[f"predicted{ending}"])
+            assert metrics[split + ending]["accuracy"]["value"] == pytest.approx(accuracy, abs=1e-6)
+    assert 0.6 < metrics["test"]["accuracy"]["value"] < 0.95  # the network reads brightness, some labels are wrong
+
+
+def test_agreement_with_ferplus_sees_through_wrong_labels(metrics):
+    voted = metrics["test"]["ferplus"]
+    assert voted["rows"] == 60
+    assert voted["agreement"]["value"] > metrics["test"]["accuracy"]["value"]
+    assert voted["label_agreement"]["value"] < 1
+
+
+def test_plots_for_dvc_hold_every_test_image(evaluated):
+    folder = evaluated / "artifacts" / "evaluate"
+    assert pd.read_csv(folder / "confusion.csv").columns.tolist() == ["label", "predicted"]
+    assert len(pd.read_csv(folder / "confusion.csv")) == pd.read_csv(folder / "reliability.csv")["count"].sum() == 60
+    assert np.load(folder / "embeddings.npy").shape == (40, 1)  # of the validation images
+
+
+def test_scores_and_files_are_in_the_run_of_the_model(evaluated, metrics):
+    client = open_store(evaluated)
+    run_id = find_model_run(evaluated, digest_file(evaluated / "artifacts" / "train" / "model.keras"))
+    logged = client.get_run(run_id).data
+    for name, value in flatten_scores(metrics).items():
+        assert logged.metrics[name] == value
+    assert logged.metrics["test_accuracy_low"] < logged.metrics["test_accuracy"] < logged.metrics["test_accuracy_high"]
+    assert "test_recall_happy" in logged.metrics
+    assert len(logged.tags[TEST_TAG]) == 32
+    assert {Path(file.path).name for file in client.list_artifacts(run_id, "evaluate")} == FILES
+
+
+def test_the_same_inputs_give_the_same_bytes_and_another_look(evaluated, tmp_path, capsys):
+    root = shutil.copytree(evaluated, tmp_path / "again")
+    before = {path.name: path.read_bytes() for path in (root / "artifacts" / "evaluate").iterdir()}
+    evaluate.run(load_params(root), root)
+    assert {path.name: path.read_bytes() for path in (root / "artifacts" / "evaluate").iterdir()} == before
+    assert "look 2 at the test images by this model; 2 by all models on this data" in capsys.readouterr().out
+    write_network(root / "artifacts" / "train" / "model.keras", skill=0.5)
+    evaluate.run(load_params(root), root)
+    assert "look 1 at the test images by this model; 3 by all models on this data" in capsys.readouterr().out
+
+
+def test_a_look_that_cannot_be_counted_is_not_shown(evaluated, tmp_path, monkeypatch, capsys):
+    root = shutil.copytree(evaluated, tmp_path / "uncounted")
+    shutil.rmtree(root / "artifacts" / "evaluate")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # where no server answers
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(Exception, match="Connection refused"):
+        evaluate.run(load_params(root), root)
+    assert not (root / "artifacts" / "evaluate").exists()
+    assert "accuracy" not in capsys.readouterr().out
+
+
+def test_a_model_of_other_classes_is_refused(evaluated, tmp_path):
+    root = shutil.copytree(evaluated, tmp_path / "other")
+    text = (root / "params.yaml").read_text()
+    (root / "params.yaml").write_text(text.replace("[angry, happy, neutral]", "[angry, neutral]"))
+    with pytest.raises(DataError, match=r"2 classes.*knows 3; run the train stage"):
+        evaluate.run(load_params(root), root)
+
+
+def test_generated_and_dropped_images_are_never_held_out():
+    split = pd.DataFrame(
+        {
+            "sample_id": [0, 1, 2, 3, 4],
+            "label": "happy",
+            "group_id": [0, 1, 0, 0, 1],
+            "split": ["test", "val", "dropped", "train", "unlabelled"],
+        }
+    )
+    held_out = select_held_out(split[["sample_id"]], split)
+    with pytest.raises(DataError, match="row by row"):
+        select_held_out(split[["sample_id"]] + 1, split)
+    assert held_out[["row", "split", "leak_free"]].values.tolist() == [[0, "test", False], [1, "val", False]]
+
+
+def test_without_votes_nothing_is_said_of_them(evaluated, tmp_path):
+    root = shutil.copytree(evaluated, tmp_path / "no-votes")
+    table = root / "artifacts" / "augment" / "samples.parquet"
+    pd.read_parquet(table).filter(regex="^(?!votes_)").to_parquet(table)
+    evaluate.run(load_params(root), root)
+    metrics = json.loads((root / "artifacts" / "evaluate" / "metrics.json").read_text())
+    assert all("ferplus" not in block for block in metrics.values())

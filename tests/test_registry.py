@@ -1,0 +1,229 @@
+"""Versions in a real registry: what is served alone and over HTTP, aliases, idempotence, moved checkouts."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from trained_project import CLASSES, write_network
+
+from ferrule.errors import RegistryError
+from ferrule.registry import (
+    CHALLENGER,
+    CHAMPION,
+    VALIDATED_TAG,
+    describe_version,
+    find_version,
+    list_versions,
+    load_version,
+    move_alias,
+    read_candidate,
+    register_version,
+    rescore,
+)
+from ferrule.store import open_store, store_uri
+from ferrule.tracking import digest_file, find_model_run
+
+COLUMNS = ["label", "confidence", *(f"probability_{name}" for name in CLASSES)]
+
+
+@pytest.fixture(autouse=True)
+def _own_store(monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+def register(root, skill=1.0, **tags):
+    network = root / f"model{skill}.keras"
+    write_network(network, skill=skill)
+    return register_version(
+        root, "ferrule", network, model_md5=digest_file(network), classes=CLASSES, tags={VALIDATED_TAG: "true", **tags}
+    )
+
+
+@pytest.fixture(scope="module")
+def registered(tmp_path_factory):
+    """Give a checkout with one version, which is the champion."""
+    root = tmp_path_factory.mktemp("registered")
+    move_alias(root, "ferrule", CHAMPION, register(root).version)
+    return root
+
+
+@pytest.fixture
+def root(registered, tmp_path):
+    return shutil.copytree(registered, tmp_path / "checkout")
+
+
+@pytest.fixture
+def faces():
+    """Give one image of each class of trained_project."""
+    return np.repeat(np.uint8([60, 120, 180]), 48 * 48).reshape(3, 48, 48)
+
+
+def bare_environment(root):
+    """Return the environment of a process that knows where the store is, and nothing of this checkout."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW", "PYTHON", "PYTEST"))}
+    return kept | {"MLFLOW_TRACKING_URI": store_uri(root), "MLFLOW_DISABLE_TELEMETRY": "true"}
+
+
+def test_the_champion_predicts_in_a_process_without_ferrule(root, tmp_path):
+    script = """
+        import sys
+
+        class Refuse:
+            def find_spec(self, name, path=None, target=None):
+                if name.partition(".")[0] in {"ferrule", "flows", "pipelines", "prefect", "dvc", "great_expectations"}:
+                    raise ImportError(f"{name} is not there")
+
+        sys.meta_path.insert(0, Refuse())
+        import mlflow
+        import numpy as np
+        model = mlflow.pyfunc.load_model("models:/ferrule@champion")
+        faces = np.repeat(np.uint8([60, 120, 180]), 48 * 48).reshape(3, 48, 48)
+        print(model.predict(faces).to_json(orient="columns"))
+    """
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", textwrap.dedent(script)],
+        cwd=tmp_path, env=bare_environment(root), capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    table = pd.DataFrame(json.loads(done.stdout))
+    assert list(table.columns) == COLUMNS
+    assert table["label"].tolist() == list(CLASSES)
+    np.testing.assert_allclose(table[COLUMNS[2:]].sum(axis=1), 1, atol=1e-5)
+
+
+def test_what_is_logged_says_what_it_takes_gives_and_needs(root):
+    model = load_version(root, "ferrule", CHAMPION)
+    (tensor,) = model.metadata.signature.inputs.inputs
+    assert (tensor.type, tensor.shape) == (np.uint8, (-1, 48, 48))
+    assert model.metadata.signature.outputs.input_names() == COLUMNS
+    folder = Path(model.metadata.artifact_path.removeprefix("file://"))
+    needed = (folder / "requirements.txt").read_text().split()
+    assert {line.partition("==")[0] for line in needed} == {"mlflow", "keras", "tensorflow", "numpy", "pandas"}
+    assert f"numpy=={np.__version__}" in needed
+    assert (folder / "input_example.json").is_file()
+    assert "ferrule" not in (folder / "served.py").read_text().replace("Ferrule", "")
+
+
+def test_the_served_table_has_a_row_an_image(root, faces):
+    model = load_version(root, "ferrule")
+    table = model.predict(faces)
+    assert list(table.columns) == COLUMNS
+    assert table["label"].tolist() == list(CLASSES)
+    assert (table["confidence"] == table[COLUMNS[2:]].max(axis=1)).all()
+    assert len(model.predict(faces[:0])) == 0
+    many = model.predict(np.concatenate([faces] * 200))  # more than a batch
+    assert many["label"].tolist() == list(CLASSES) * 200
+    for wrong in (faces.astype(float), faces[:, :40], faces[0]):
+        with pytest.raises(Exception, match="schema"):
+            model.predict(wrong)
+
+
+def test_the_same_bytes_are_one_version_and_other_bytes_another(root):
+    first = describe_version(root, "ferrule", CHAMPION)
+    again = register(root, extra="new")
+    assert (again.version, again.aliases) == (first.version, (CHALLENGER, CHAMPION))
+    assert again.tags["extra"] == "new"
+    other = register(root, skill=0.5)
+    assert int(other.version) == int(first.version) + 1
+    assert other.aliases == (CHALLENGER,)
+    assert describe_version(root, "ferrule", CHAMPION).version == first.version
+    assert register(root).aliases == (CHALLENGER, CHAMPION)  # going back
+    assert [info.version for info in list_versions(root, "ferrule")] == ["2", "1"]
+    assert len(list((root / "mlruns" / "artifacts" / "models").iterdir())) == 2
+
+
+def test_a_version_knows_its_run_its_classes_and_its_scores(root):
+    info = describe_version(root, "ferrule", "1")
+    assert info.run_id == find_model_run(root, info.model_md5)
+    assert info.classes == CLASSES
+    for name, value in (("test_accuracy", 0.5), ("test_accuracy_low", 0.4), ("test_accuracy_high", 0.6)):
+        open_store(root).log_metric(info.run_id, name, value)
+    described = describe_version(root, "ferrule", CHAMPION).as_dict()
+    assert described["test"] == {"accuracy": {"value": 0.5, "low": 0.4, "high": 0.6}}
+    json.dumps(described)
+
+
+@pytest.mark.parametrize("which", ["nobody", "99"])
+@pytest.mark.parametrize("name", ["ferrule", "another"])
+def test_what_is_not_registered_is_none_or_one_sentence(root, name, which):
+    assert find_version(root, name, which) is None
+    for ask in (describe_version, load_version):
+        with pytest.raises(RegistryError, match=f"Expected {which} among the versions of '{name}'"):
+            ask(root, name, which)
+
+
+def test_a_moved_checkout_still_loads_its_champion(root, faces):
+    moved = root.rename(root.with_name("moved elsewhere"))
+    assert load_version(moved, "ferrule").predict(faces)["label"].tolist() == list(CLASSES)
+    assert not root.exists()
+
+
+def test_loading_leaves_the_global_store_as_it_was(root, monkeypatch, tmp_path):
+    import mlflow
+
+    before = mlflow.get_tracking_uri()
+    load_version(root, "ferrule")
+    assert mlflow.get_tracking_uri() == before
+    assert "MLFLOW_TRACKING_URI" not in os.environ
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root}/mlruns/mlflow.db")
+    load_version(tmp_path / "anywhere", "ferrule")
+    assert os.environ["MLFLOW_TRACKING_URI"] == f"sqlite:///{root}/mlruns/mlflow.db"
+
+
+def test_a_version_is_scored_on_other_images_by_what_is_served(root, faces):
+    info = describe_version(root, "ferrule", CHAMPION)
+    assert read_candidate(root, info).predictions is None
+    predictions = pd.DataFrame({"split": "test", "pixel_hash": list("abc"), "label": CLASSES, "predicted": "happy"})
+    candidate = rescore(root, info, predictions, faces)
+    assert candidate.validated
+    assert candidate.predictions["predicted"].tolist() == list(CLASSES)
+    metrics = describe_version(root, "ferrule", CHAMPION).metrics
+    assert [value for name, value in metrics.items() if name.startswith("looks/")] == [1]
+
+
+@pytest.mark.slow
+def test_mlflow_serves_it_over_http(root, faces):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = ["models", "serve", "-m", "models:/ferrule@champion", "--env-manager", "local", "--port", str(port)]
+    environment = bare_environment(root) | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    log = root / "serve.log"
+    with log.open("w") as stream:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "mlflow", *command], env=environment, stdout=stream, stderr=stream, cwd=root,
+            start_new_session=True,
+        )  # fmt: skip
+    try:
+        answer = ask(f"http://127.0.0.1:{port}/invocations", {"inputs": faces.tolist()}, server, log)
+    finally:
+        os.killpg(server.pid, 15)
+        server.wait(30)
+    assert [row["label"] for row in answer["predictions"]] == list(CLASSES)
+    assert set(answer["predictions"][0]) == set(COLUMNS)
+
+
+def ask(url, content, server, log):
+    """Post JSON until the server is up; return its answer."""
+    request = urllib.request.Request(url, json.dumps(content).encode(), {"Content-Type": "application/json"})
+    deadline = time.monotonic() + 150
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=60) as response:
+                return json.load(response)
+        except urllib.error.URLError as error:
+            if isinstance(error, urllib.error.HTTPError):
+                raise AssertionError(error.read()) from error
+            if server.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError(log.read_text()[-2000:]) from error
+            time.sleep(0.5)

@@ -1,0 +1,137 @@
+"""The fit: it learns, selects, repeats itself to the bit, and survives kill -9."""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import REPOSITORY
+from tiny_training import SETTINGS, make_data, train_tiny
+
+from ferrule.batches import TrainingData, draw_batches
+from ferrule.checkpoint import load_checkpoint
+from ferrule.errors import DataError, FerruleError, ParameterError
+from ferrule.inference import predict_probabilities
+from ferrule.progress import Progress
+from ferrule.training import HISTORY_COLUMNS, fit
+from ferrule.views import Distortion
+
+STILL = Distortion(flip=0, rotation=0, zoom=0, aspect=0, shift=0, erasing=0)
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    """Give the folder and the fit of a training that nobody disturbed."""
+    folder = tmp_path_factory.mktemp("unbroken")
+    return folder, train_tiny(folder)
+
+
+def test_learns_and_keeps_the_best_full_size_epoch(unbroken):
+    _, result = unbroken
+    history, data = result.history, make_data()
+    assert tuple(history.columns) == HISTORY_COLUMNS
+    assert history["epoch"].tolist() == [1, 2, 3]
+    full_size = history["val_accuracy"][1:]
+    assert result.best_epoch == full_size[full_size == full_size.max()].index[-1] + 1
+    probabilities = predict_probabilities(result.model, data.images[data.val])
+    accuracy = (probabilities.argmax(axis=1) == data.labels[data.val]).mean()
+    assert accuracy == history["val_accuracy"][result.best_epoch - 1] > 0.6
+
+
+def test_killed_and_run_again_ends_in_the_same_bytes(unbroken, tmp_path):
+    command = [sys.executable, REPOSITORY / "tests" / "tiny_training.py", tmp_path]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        for line in process.stdout:
+            if line.startswith("epoch 2/3"):
+                process.send_signal(signal.SIGKILL)
+                break
+    assert process.returncode == -signal.SIGKILL
+    assert not (tmp_path / "model.keras").exists()
+    done = len(np.load(tmp_path / "state.npz")["history"])
+    seen = []
+    resumed = fit(make_data(), SETTINGS, checkpoint=tmp_path / "state.npz", on_epoch=lambda *event: seen.append(event[0]))
+    assert seen == list(range(done + 1, 4))
+    assert resumed.history.equals(unbroken[1].history)
+    train_tiny(tmp_path)
+    assert (tmp_path / "model.keras").read_bytes() == (unbroken[0] / "model.keras").read_bytes()
+
+
+def test_a_checkpoint_of_other_settings_or_data_is_not_gone_on_from(unbroken):
+    folder, _ = unbroken
+    assert load_checkpoint("something else", folder / "state.npz") is None
+    assert load_checkpoint("something else", folder / "no such file") is None
+
+
+def without(data: TrainingData, name: str) -> TrainingData:
+    return replace(data, **{name: np.empty(0, int)})
+
+
+@pytest.mark.parametrize(
+    ("data", "changes", "error", "words"),
+    [
+        (without(make_data(), "val"), {}, DataError, "validation images"),
+        (make_data(train=9), {}, DataError, "batch of 16"),
+        (replace(make_data(), n_classes=4), {}, DataError, "none of class 3"),
+        (make_data(), {"sizes": (48, 40)}, ParameterError, "end with 48"),
+        (make_data(), {"network": "huge"}, ParameterError, "small, medium; got 'huge'"),
+        (make_data(), {"precision": "half"}, ParameterError, "got 'half'"),
+        (make_data(), {"rest_rate": 1e30, "sizes": (48,)}, ParameterError, "lower train.peak_rate"),
+    ],
+)
+def test_what_cannot_be_trained_is_one_clear_sentence(tmp_path, data, changes, error, words):
+    with pytest.raises(error, match=words) as caught:
+        fit(data, replace(SETTINGS, **changes), checkpoint=tmp_path / "state.npz")
+    assert isinstance(caught.value, FerruleError)
+    assert "\n" not in str(caught.value)
+
+
+def batches_of(data: TrainingData, *, seed: int = 0, mixup: float = 0.0, distortion: Distortion = STILL) -> list:
+    rng = np.random.default_rng(seed)
+    return list(draw_batches(data, data.train, 48, batch_size=20, distortion=distortion, mixup=mixup, rng=rng))
+
+
+def test_batches_leave_out_what_fills_none_and_keep_the_order():
+    data = make_data(train=50)
+    batches = batches_of(data)
+    assert [images.shape for images, _ in batches] == [(20, 48, 48, 1)] * 2
+    assert (np.concatenate([images for images, _ in batches])[..., 0] == data.images[:40]).all()
+    assert (np.concatenate([targets for _, targets in batches]).argmax(axis=1) == data.labels[:40]).all()
+
+
+def test_batches_read_only_their_rows_of_a_file(tmp_path):
+    data = make_data(train=50)
+    np.save(tmp_path / "images.npy", data.images)
+    on_disk = replace(data, images=np.load(tmp_path / "images.npy", mmap_mode="r"))
+    for (left, _), (right, _) in zip(batches_of(data), batches_of(on_disk), strict=True):
+        assert (left == right).all()
+
+
+def test_mixed_batches_stay_distributions_and_repeat_with_the_seed():
+    first, again, other = (batches_of(make_data(), seed=seed, mixup=1.0) for seed in (1, 1, 2))
+    assert np.allclose([targets.sum(axis=1) for _, targets in first], 1)
+    assert any((targets.max(axis=1) < 0.95).any() for _, targets in first)
+    assert all((left[0] == right[0]).all() for left, right in zip(first, again, strict=True))
+    assert not all((left[0] == right[0]).all() for left, right in zip(first, other, strict=True))
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("stream", [io.StringIO(), Terminal()], ids=["lines", "bar"])
+def test_progress_tells_the_time_left(stream):
+    metrics = {"loss": 1.25, "accuracy": 0.5, "val_accuracy": 0.625, "images_per_second": 800.0}
+    with Progress(epochs=2, total=10.0, stream=stream) as progress:
+        progress.advance(5.0)
+        progress.tell(1, metrics)
+    shown = stream.getvalue()
+    assert "epoch 1/2: loss 1.250, accuracy 50.0%, val accuracy 62.5%, 800 images/s" in shown
+    assert "left" in shown
+    assert ("\r" in shown) == stream.isatty()

@@ -1,0 +1,63 @@
+"""A project as it stands after the train stage, small, with a real network that reads the brightness."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ferrule.emotions import FERPLUS_VOTES
+from ferrule.samples import Samples, save_samples
+
+CLASSES = ("angry", "happy", "neutral")
+_LEVELS = np.array([60.0, 120.0, 180.0])  # mean grey level of each class
+_PLAN = {"train": 30, "val": 40, "test": 60, "dropped": 3, "unlabelled": 2}  # rows
+
+
+def write_trained_project(root: Path, *, votes: bool = True, network: bool = True) -> None:
+    """Write params.yaml, data.dvc, dvc.lock and the artifacts that evaluate and register read, for three classes."""
+    repository = Path(__file__).parents[1]
+    text = (repository / "params.yaml").read_text()
+    everything = "[angry, disgust, fear, happy, sad, surprise, neutral]"
+    (root / "params.yaml").write_text(text.replace(everything, "[angry, happy, neutral]").replace("2000", "200"))
+    (root / "data.dvc").write_text("outs:\n- md5: 0123456789abcdef0123456789abcdef.dir\n  path: data\n")
+    (root / "dvc.lock").write_text("schema: '2.0'\nstages:\n  ingest:\n    cmd: python -m pipelines ingest\n")
+    samples, split = _draw(votes)
+    artifacts = root / "artifacts"
+    save_samples(samples, artifacts / "augment")
+    for stage in ("split", "train", "validate"):
+        (artifacts / stage).mkdir(parents=True)
+    split.to_parquet(artifacts / "split" / "split.parquet", index=False)
+    (artifacts / "validate" / "result.json").write_text('{"success": true}')
+    if network:
+        write_network(artifacts / "train" / "model.keras")
+
+
+def write_network(path: Path, *, skill: float = 1.0) -> None:
+    """Write a network that compares the mean grey level with those of the classes; `skill` 0 cannot tell them apart."""
+    from ferrule.backends import keras
+    from ferrule.network import save_network
+
+    images = keras.Input((48, 48, 1), name="images")  # names, so that the file has the same bytes each time
+    features = keras.layers.GlobalAveragePooling2D(name="brightness")(images)
+    outputs = keras.layers.Dense(len(CLASSES), activation="softmax", name="probabilities")(features)
+    model = keras.Model(images, outputs, name="reader")
+    model.layers[-1].set_weights([skill * _LEVELS[np.newaxis] / 900, -skill * _LEVELS**2 / 1800])
+    save_network(model, path)
+
+
+def _draw(votes: bool) -> tuple[Samples, pd.DataFrame]:
+    rng = np.random.default_rng(0)
+    split = np.repeat(list(_PLAN), list(_PLAN.values()))
+    ids = rng.integers(0, 3, len(split))
+    told = np.where(rng.random(len(split)) < 0.2, rng.integers(0, 3, len(split)), ids)  # some labels are wrong
+    images = (_LEVELS[ids, None, None] + rng.normal(0, 40, (len(split), 48, 48))).clip(0, 255).astype(np.uint8)
+    table = pd.DataFrame({"sample_id": np.arange(len(split)), "label": np.array(CLASSES)[told], "usage": "Training"})
+    table.loc[split == "unlabelled", "label"] = None
+    table["parent_id"] = table["group_id"] = table["sample_id"]
+    table.loc[split == "dropped", "group_id"] = np.flatnonzero(split == "test")[:3]  # copies of three test images
+    if votes:
+        names = {"angry": "anger", "happy": "happiness", "neutral": "neutral"}
+        for name in FERPLUS_VOTES:
+            table[f"votes_{name}"] = np.uint8(10) * np.array([names[CLASSES[i]] == name for i in ids])
+    splits = table[["sample_id", "parent_id", "group_id", "label", "usage"]].assign(split=split)
+    return Samples(images, table), splits

@@ -5,9 +5,9 @@ in which they differ. Then likeness decides: the fine detail of both, shifted ag
 correlate. The hash alone also pairs different faces under the same light; their detail differs. Mirror images count as
 copies, because a network that is trained with flips has seen them.
 
-The least likeness was set on the 35,887 images of FER-2013, by looking at pairs around it. At 12 bits all pairs of
-different photos stood below 0.47. At 13 to 28 bits three were seen from 0.60 to 0.63 and none above; one was a mirrored
-pair, and nearly all mirrored pairs are chance, so they show how far chance gets.
+The least likeness was set on the 35,887 images of FER-2013, by looking at hundreds of pairs around it. At 12 bits no
+pair of different photos was seen above 0.47. At 13 to 28 bits three were, from 0.60 to 0.63; one was a mirrored pair,
+and nearly all mirrored pairs are chance, so they show how far chance gets.
 """
 
 from collections.abc import Iterable, Iterator

@@ -229,7 +229,7 @@ def _backend() -> str:
 
 
 def _requirements() -> list[str]:
-    """Return what served.py imports, in exactly the versions installed here (a build like 2.13.0+cpu is not on PyPI)."""
+    """Return what served.py imports, in the versions installed here; a build like 2.13.0+cpu has its base's."""
     versions = {package: importlib.metadata.version(package) for package in (*_PACKAGES, _backend())}
     return [f"{package}=={version.partition('+')[0]}" for package, version in versions.items()]
 

@@ -90,6 +90,23 @@ def status(as_json: bool) -> None:
 
 
 @click.command()
+@click.option(
+    "--write", type=click.Path(path_type=Path), help="Write the table into this Markdown file, between its marks."
+)
+def results(write: Path | None) -> None:
+    """Print the scores of the last evaluation, with their intervals, as a Markdown table."""
+    from flows.project import enter_project
+    from flows.results import results_table, write_results
+
+    write = write and write.absolute()
+    root = enter_project()
+    if write:
+        write_results(root, write)
+    else:
+        click.echo(results_table(root))
+
+
+@click.command()
 @click.option("--mlflow-port", default=5000, show_default=True)
 @click.option("--prefect-port", default=4200, show_default=True)
 @click.option("--check", is_flag=True, help="Stop as soon as both answer.")
@@ -114,4 +131,4 @@ def _wait_for_interrupt() -> None:
         click.echo()
 
 
-commands = (data, run, promote_command, status, ui)
+commands = (data, run, promote_command, status, results, ui)

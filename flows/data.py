@@ -14,7 +14,7 @@ DRAFT = ".data.draft"  # data/ is written here first, then renamed: it appears w
 FORMER = ".data.former"  # what was in data/ until the new pointer stands
 
 # What data.dvc says when data/ holds the embedded sample, which can be drawn again anywhere (tests/test_data.py).
-SAMPLE_MD5 = "unset"
+SAMPLE_MD5 = "1b7dab6c60c5b02fece64f3cf398f252.dir"
 
 
 def draw_sample_data(root: Path, replace: bool = False) -> str:

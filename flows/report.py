@@ -67,5 +67,7 @@ def _table(title: str) -> Table:
 def _describe(version: dict[str, Any] | None) -> str:
     if version is None:
         return "none"
-    score = version["metrics"].get("test_accuracy")
-    return f"{version['name']} version {version['version']}" + ("" if score is None else f", test accuracy {score:.1%}")
+    score = version["test"].get("accuracy")
+    return f"{version['name']} version {version['version']}" + (
+        f", test accuracy {score['value']:.1%}" if score else ""
+    )

@@ -97,7 +97,7 @@ def read_summary(root: Path) -> Summary:
         validated=_verdict(_json(artifacts / "validate/result.json")),
         near_groups=_json(artifacts / "audit/audit.json").get("near_groups"),
         generated=None if generated is None or samples is None else generated - samples,
-        sizes=_json(artifacts / "split/split.json").get("sizes", {}),
+        sizes=_sizes(_json(artifacts / "split/split.json")),
         accuracy=metrics.get("test", {}).get("accuracy"),
         accuracy_tta=metrics.get("test_tta", {}).get("accuracy"),
         accuracy_leak_free=metrics.get("test_leak_free", {}).get("accuracy"),
@@ -114,7 +114,7 @@ def read_alias(root: Path, alias: str) -> dict[str, Any] | None:
     from pipelines.params import load_params
 
     version = find_version(root, load_params(root).register.model_name, alias)
-    return version and version.as_dict()
+    return version.as_dict() if version else None
 
 
 def _verdict(result: dict[str, Any]) -> str | None:
@@ -123,6 +123,15 @@ def _verdict(result: dict[str, Any]) -> str | None:
     warnings = f", {result['warnings']} warning{'s' * (result['warnings'] != 1)}"
     verdict = "passed" if result["success"] else f"failed ({result['critical_failed']} critical)"
     return f"{verdict}: {result['evaluated']} expectations{warnings}"
+
+
+def _sizes(split: dict[str, Any]) -> dict[str, int]:
+    """Return the images in each split, generated ones included, and how many were dropped."""
+    if not split:
+        return {}
+    parts = [split["original"], split["generated"]]
+    sizes = {name: sum(sum(part.get(name, {}).values()) for part in parts) for name in split["original"]}
+    return sizes | {"dropped": sum(sum(classes.values()) for classes in split["dropped"].values())}
 
 
 def _rows(path: Path) -> int | None:

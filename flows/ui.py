@@ -22,14 +22,13 @@ def serve_interfaces(root: Path, mlflow_port: int, prefect_port: int) -> Iterato
 
     Raises WorkflowError where a port is taken or a server does not start.
     """
-    from ferrule.tracking import tracking_uri
+    from ferrule.store import store_uri
 
     ports = {"MLflow": mlflow_port, "Prefect": prefect_port}
     for name, port in ports.items():
         _expect_free(name, port)
-    artifacts = ["--serve-artifacts", "--artifacts-destination", str(root / "mlruns" / "artifacts")]
     commands = {
-        "MLflow": ["mlflow", "server", "--workers", "1", "--backend-store-uri", tracking_uri(root), *artifacts],
+        "MLflow": ["mlflow", "server", "--workers", "1", "--backend-store-uri", store_uri(root)],
         "Prefect": ["prefect", "server", "start"],
     }
     health = {"MLflow": "/health", "Prefect": "/api/health"}

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from ferrule.emotions import EMOTIONS, FERPLUS_VOTES
 from ferrule.errors import DataError
-from ferrule.layouts import csvfiles, detect_layout, place_data, read_samples
+from ferrule.layouts import csvfiles, detect_layout, pixels, place_data, read_samples
 from ferrule.layouts.pixels import decode_pixels
 from ferrule.samples import Samples
 
@@ -250,6 +250,18 @@ def test_folders_are_labelled_by_name_in_natural_order(tmp_path):
     assert set(samples.table["source_row"]) == {0}
 
 
+def test_images_are_resized_by_area_or_by_curve(tmp_path):
+    write_images(tmp_path, ["happy/1.png", "sad/1.png"])
+    large = np.random.default_rng(1).integers(0, 256, (96, 192), dtype=np.uint8)
+    small = np.linspace(0, 255, 12, dtype=np.uint8).reshape(1, 12).repeat(12, axis=0)
+    cv2.imwrite(str(tmp_path / "happy" / "1.png"), large)
+    cv2.imwrite(str(tmp_path / "sad" / "1.png"), small)
+    shrunk, grown = read(tmp_path).images
+    means = large.reshape(48, 2, 48, 4).mean(axis=(1, 3))
+    assert np.abs(shrunk - means).max() <= 0.5
+    assert np.diff(grown[24].astype(int))[4:-4].min() > 0  # a slope, where repeated pixels would be stairs
+
+
 def test_subset_of_classes_is_left_out_and_counted_not_rejected(tmp_path):
     fer2013(tmp_path)
     reading = read_samples(tmp_path, ("happy", "sad", "neutral"), max_reject_fraction=0.0)
@@ -286,9 +298,11 @@ def test_reading_does_not_depend_on_workers_or_blocks(block, tmp_path, monkeypat
 def test_pixel_strings_of_all_lengths_are_decoded():
     images = np.concatenate([IMAGES, np.full((1, 48, 48), 255, np.uint8), np.zeros((1, 48, 48), np.uint8)])
     images[3, :, ::2] %= 10
-    decoded, damages = decode_pixels([" ".join(map(str, image.ravel())).encode() for image in images])
+    texts = [" ".join(map(str, image.ravel())).encode() for image in images]
+    decoded, damages = decode_pixels(texts)
     np.testing.assert_array_equal(decoded, images)
     assert not damages
+    assert pixels._decode_batch(texts) is not None  # on the quick way
 
 
 @settings(max_examples=300, deadline=None)
@@ -373,6 +387,12 @@ def break_votes(folder: Path) -> None:
     (folder / "fer2013new.csv").write_text(text.replace(",10", ",ten", 1))
 
 
+def name_twice(folder: Path) -> None:
+    (folder / "fer2013.csv").unlink()
+    write_images(folder, ["train/happy/Training_17.png", "train/happy/Training_017.png", "train/angry/Training_0.png"])
+    write_votes(folder / "fer2013new.csv", VOTES)
+
+
 def name_otherwise(folder: Path) -> None:
     (folder / "fer2013.csv").unlink()
     write_images(folder, ["train/happy/Training_10118481.png", "train/sad/Training_99.png"])
@@ -384,6 +404,7 @@ UNUSABLE_VOTES = {
     sort_votes: "its Usage differs in 25 rows",
     shorten_votes: "it has 39 rows where the images have 40",
     break_votes: "row 1 holds something other than ten counts of votes",
+    name_twice: "the names of the image files do not tell which row",
     name_otherwise: "the names of the image files do not tell which row",
 }
 

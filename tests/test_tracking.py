@@ -204,7 +204,7 @@ def test_a_moved_checkout_keeps_its_files(new_store, tmp_path, name):
     open_store(old)
     old.rename(new)
     client = open_store(new)
-    run_id = find_model_run(root, CACHED)
+    run_id = find_model_run(new, CACHED)
     assert client.get_run(run_id).info.artifact_uri.startswith(new.as_uri())
     assert Path(client.download_artifacts(run_id, "note.txt")).read_text() == "written before"
     client.log_text(client.create_run(experiment_id(client)).info.run_id, "after", "note.txt")

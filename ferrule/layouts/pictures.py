@@ -17,6 +17,7 @@ MAX_PIXELS = 100_000_000
 MIN_SIDE = 8  # pixels; with fewer there is no expression to see
 
 _MAX_BYTES = 64 << 20
+_SILENT = 0  # OpenCV's LOG_LEVEL_SILENT
 # How each format begins and, where that is fixed, what stands at its end.
 _SIGNATURES = (
     (b"\xff\xd8\xff", b"\xff\xd9"),
@@ -80,11 +81,12 @@ def quiet_opencv() -> Iterator[None]:
     """Keep OpenCV from writing to the terminal about the files that become rejects anyway."""
     import cv2
 
-    before = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    log = getattr(cv2.utils, "logging", cv2)  # where OpenCV 5 put what was in cv2 itself
+    before = log.setLogLevel(_SILENT)
     try:
         yield
     finally:
-        cv2.utils.logging.setLogLevel(before)
+        log.setLogLevel(before)
 
 
 def _read_bytes(path: Path) -> bytes:
@@ -107,6 +109,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _ends_early(data: bytes) -> bool:
+    # OpenCV 4.10 returns half a JPEG with left-over memory below it (opencv/opencv#26488), where 5 returns nothing.
     # A thumbnail inside the file has an end too; only the one after the last scan counts.
     return data.startswith(b"\xff\xd8\xff") and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
 

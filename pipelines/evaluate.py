@@ -1,0 +1,92 @@
+"""Stage evaluate: what the model is worth on images it never saw, each score with its interval; one counted look."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ferrule.charts.evaluation import class_chart, confusion_chart, mistakes_sheet, reliability_chart
+from ferrule.charts.style import save_figure
+from ferrule.drift import embed
+from ferrule.emotions import class_ids
+from ferrule.errors import DataError
+from ferrule.inference import predict_probabilities
+from ferrule.metrics import calibration_table, confusion_matrix
+from ferrule.network import load_network
+from ferrule.predictions import read_probabilities, score_predictions, select_held_out, tabulate_predictions
+from ferrule.samples import load_samples
+from ferrule.tracking import Looks, count_look, digest_file, digest_test_set, log_evaluation
+from ferrule.views import ALL, PLAIN
+from pipelines.folders import fresh_folder
+from pipelines.params import Params
+
+
+def run(params: Params, root: Path) -> None:
+    """Write metrics.json, predictions.parquet, embeddings.npy (of val), confusion.csv, reliability.csv and pictures.
+
+    The look at the test images is counted, and the scores are in the model's run, before anything is shown.
+    """
+    classes, artifacts = params.ingest.classes, root / "artifacts"
+    samples = load_samples(artifacts / "augment")
+    held_out = select_held_out(samples.table, pd.read_parquet(artifacts / "split" / "split.parquet"))
+    images = samples.images[held_out["row"].to_numpy()]
+    predictions, embeddings = _predict(artifacts / "train" / "model.keras", images, held_out, classes)
+    settings = {"bootstrap": params.evaluate.bootstrap, "bins": params.evaluate.calibration_bins, "seed": params.seed}
+    metrics = score_predictions(predictions, held_out, classes, **settings)
+    test = (predictions["split"] == "test").to_numpy()
+    with fresh_folder(artifacts / "evaluate") as out:
+        (out / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
+        predictions.to_parquet(out / "predictions.parquet", index=False)
+        np.save(out / "embeddings.npy", embeddings)
+        _plot(out, images[test], predictions[test], metrics["test"], classes, params.evaluate.calibration_bins)
+        looks = _record(root, out, predictions, metrics)
+    print(f"test accuracy {_say(metrics['test'])}, macro F1 {_say(metrics['test'], 'macro_f1')}; {looks}")
+
+
+def _predict(
+    path: Path, images: np.ndarray, held_out: pd.DataFrame, classes: tuple[str, ...]
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return the table of predictions, and the embeddings (v, d) of the validation images in its order."""
+    model = load_network(path)
+    if model.output_shape[-1] != len(classes):
+        raise DataError(
+            f"Expected a model of the {len(classes)} classes in ingest.classes; {path} knows {model.output_shape[-1]}; "
+            "run the train stage again."
+        )
+    plain = predict_probabilities(model, images, views=PLAIN)
+    averaged = predict_probabilities(model, images, views=ALL)
+    embeddings = embed(model, images[(held_out["split"] == "val").to_numpy()])
+    return tabulate_predictions(held_out, images, classes, plain=plain, averaged=averaged), embeddings
+
+
+def _plot(
+    out: Path, images: np.ndarray, test: pd.DataFrame, scores: dict[str, Any], classes: tuple[str, ...], bins: int
+) -> None:
+    """Write the tables for `dvc plots` and the pictures of the plain predictions on the test images."""
+    labels, probabilities = np.array(class_ids(test["label"], classes)), read_probabilities(test, classes)
+    reliability = calibration_table(labels, probabilities, bins=bins)
+    test[["label", "predicted"]].to_csv(out / "confusion.csv", index=False)
+    reliability.round(6).to_csv(out / "reliability.csv", index=False)
+    matrix = confusion_matrix(labels, probabilities.argmax(axis=1), len(classes))
+    subtitle = f"{len(test):,} test images; accuracy {_say(scores)}"
+    calibration = f"{len(test):,} test images; expected calibration error {_say(scores, 'ece')}"
+    save_figure(confusion_chart(matrix, classes, subtitle), out / "confusion_matrix.png")
+    save_figure(reliability_chart(reliability, calibration), out / "reliability.png")
+    save_figure(class_chart(scores["classes"], subtitle), out / "per_class.png")
+    save_figure(mistakes_sheet(images, labels, probabilities, classes, subtitle), out / "mistakes.png")
+
+
+def _record(root: Path, out: Path, predictions: pd.DataFrame, metrics: dict[str, Any]) -> Looks:
+    """Count the look, and log scores and files to the run of the model."""
+    model_md5 = digest_file(root / "artifacts" / "train" / "model.keras")
+    test_md5 = digest_test_set(predictions)
+    looks = count_look(root, model_md5, test_md5)
+    log_evaluation(root, model_md5, test_md5, metrics, out)
+    return looks
+
+
+def _say(scores: dict[str, Any], name: str = "accuracy") -> str:
+    """Return a score as "62.9 % (61.3 to 64.5)"."""
+    return "{value:.1%} ({low:.1%} to {high:.1%})".format(**scores[name]).replace("%", " %")

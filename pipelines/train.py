@@ -1,0 +1,64 @@
+"""Stage train: fit the network on the training images, generated ones included, and select on the validation images."""
+
+import hashlib
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ferrule.backends import backend_name, choose_precision
+from ferrule.batches import TrainingData
+from ferrule.emotions import class_ids
+from ferrule.errors import DataError
+from ferrule.network import save_network
+from ferrule.samples import load_samples
+from ferrule.tracking import training_run
+from ferrule.training import TrainSettings, fit
+from pipelines.folders import fresh_folder
+from pipelines.params import Params
+
+
+def run(params: Params, root: Path) -> None:
+    """Write model.keras and history.csv; a run that was killed goes on from its last epoch.
+
+    The checkpoint lies outside the stage's folder, which DVC removes before each run.
+    """
+    data = _read_data(root, params.ingest.classes)
+    settings = TrainSettings(seed=params.seed, **asdict(params.train))
+    checkpoint = root / "artifacts" / ".train-checkpoint" / "state.npz"
+    with training_run(root, *_describe(settings, data)) as log:
+        result = fit(data, settings, checkpoint=checkpoint, on_epoch=log)
+        with fresh_folder(root / "artifacts" / "train") as out:
+            save_network(result.model, out / "model.keras")
+            result.history.to_csv(out / "history.csv", index=False, float_format="%.6g")
+            model_md5 = hashlib.md5((out / "model.keras").read_bytes(), usedforsecurity=False).hexdigest()
+        log.finish(model_md5, {"best_epoch": result.best_epoch})
+    shutil.rmtree(checkpoint.parent, ignore_errors=True)
+    best = result.history.iloc[result.best_epoch - 1]
+    print(
+        f"{settings.network} network on {len(data.train):,} images: {best['val_accuracy']:.1%} of {len(data.val):,} "
+        f"validation images right after epoch {result.best_epoch} of {settings.epochs}"
+    )
+
+
+def _read_data(root: Path, classes: tuple[str, ...]) -> TrainingData:
+    """Return augment's images, which stay on disk, with the rows that split gives to train and val."""
+    samples = load_samples(root / "artifacts" / "augment")
+    split = pd.read_parquet(root / "artifacts" / "split" / "split.parquet")
+    if not split["sample_id"].equals(samples.table["sample_id"]):
+        raise DataError("Expected artifacts/split row by row with artifacts/augment; run the stage split again.")
+    known = split["label"].isin(classes).to_numpy()
+    labels = np.full(len(split), -1)
+    labels[known] = class_ids(split["label"][known], classes)
+    rows = {name: np.flatnonzero((split["split"] == name).to_numpy() & known) for name in ("train", "val")}
+    return TrainingData(samples.images, labels, rows["train"], rows["val"], len(classes))
+
+
+def _describe(settings: TrainSettings, data: TrainingData) -> tuple[dict[str, object], dict[str, str]]:
+    """Return the parameters and the tags of the training's MLflow run."""
+    params = {f"train.{name}": value for name, value in asdict(settings).items() if name != "seed"}
+    counts = {"train_images": len(data.train), "val_images": len(data.val)}
+    tags = {"ferrule.backend": backend_name(), "ferrule.precision": choose_precision(settings.precision)}
+    return {"seed": settings.seed, **params, **counts}, tags

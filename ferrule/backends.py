@@ -19,7 +19,7 @@ _CHATTER = re.compile(r"WARNING: All log messages before absl|[IW]\d{4} \d|To en
 
 
 @contextmanager
-def _without_chatter() -> Iterator[None]:
+def without_chatter() -> Iterator[None]:
     """Hold back what is written to file descriptor 2 meanwhile, and pass on every line that is not mere chatter."""
     sys.stderr.flush()
     kept = os.dup(2)
@@ -36,7 +36,7 @@ def _without_chatter() -> Iterator[None]:
 
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read by TensorFlow when it is loaded, so it must stand here
-with _without_chatter():
+with without_chatter():
     import keras
 
     if keras.backend.backend() == "tensorflow":

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ferrule.backends import batch_norm_layer, keras
+from ferrule.backends import batch_norm_layer, keras, without_chatter
 from ferrule.errors import DataError, ParameterError
 from ferrule.samples import IMAGE_SIZE
 
@@ -73,7 +73,8 @@ def save_network(model: keras.Model, path: Path) -> None:
     """Write `model` to `path` (.keras): the same weights always give the same bytes, whenever they are saved."""
     with tempfile.TemporaryDirectory() as folder:
         dated = Path(folder) / "model.keras"
-        model.save(dated)
+        with without_chatter():  # on other backends Keras loads TensorFlow here, if it is there
+            model.save(dated)
         with zipfile.ZipFile(dated) as source, zipfile.ZipFile(path, "w") as target:
             for name in sorted(source.namelist()):
                 target.writestr(zipfile.ZipInfo(name, _ZIP_EPOCH), _without_date(name, source.read(name)))

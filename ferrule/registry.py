@@ -16,7 +16,15 @@ from ferrule.errors import RegistryError
 from ferrule.promotion import Candidate
 from ferrule.samples import IMAGE_SIZE
 from ferrule.store import experiment_id, fluent_store, open_store
-from ferrule.tracking import EVALUATION_FOLDER, MODEL_TAG, count_look, digest_test_set, find_model_run
+from ferrule.tracking import (
+    EVALUATION_FOLDER,
+    MODEL_TAG,
+    count_look,
+    digest_file,
+    digest_test_set,
+    find_model_run,
+    search_runs,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -28,14 +36,16 @@ CHALLENGER = "challenger"
 CHAMPION = "champion"
 CLASSES_TAG = "ferrule.classes"
 DATA_TAG = "ferrule.data_md5"
+SERVED_TAG = "ferrule.served_md5"
 VALIDATED_TAG = "ferrule.validated"
 
+_SERVED = Path(__file__).with_name("served.py")
 _PACKAGES = ("mlflow", "keras", "numpy", "pandas")  # what served.py imports; the backend comes on top
 
 
 @dataclass(frozen=True)
 class VersionInfo:
-    """A version of the registered model, with the scores of its run."""
+    """A version of the registered model, with the scores of the newest run that made or scored these bytes."""
 
     name: str
     version: str
@@ -66,14 +76,15 @@ def register_version(
 ) -> VersionInfo:
     """Register the Keras file `network` as a version of `name` and make it the challenger.
 
-    The same bytes are registered once: their version is found again and gets the alias and `tags` of today, since the
-    gate before the champion alias goes by them. The run keeps what it knew first.
+    The same network with the same serving code is registered once: its version is found again and gets the alias and
+    `tags` of today, since the gate before the champion alias goes by them. The run keeps what it knew first.
     """
-    client, run_id = open_store(root), find_model_run(root, model_md5)
-    tags = {**tags, MODEL_TAG: model_md5, CLASSES_TAG: ",".join(classes)}
+    client, run_id, served_md5 = open_store(root), find_model_run(root, model_md5), digest_file(_SERVED)
+    tags = {**tags, MODEL_TAG: model_md5, SERVED_TAG: served_md5, CLASSES_TAG: ",".join(classes)}
     _ensure_registered_model(client, name)
     _tag_run(client, run_id, tags)
-    known = client.search_model_versions(f"name = '{name}' and tags.`{MODEL_TAG}` = '{model_md5}'")
+    same = f"tags.`{MODEL_TAG}` = '{model_md5}' and tags.`{SERVED_TAG}` = '{served_md5}'"
+    known = client.search_model_versions(f"name = '{name}' and {same}")
     if known:
         version = max(known, key=lambda found: int(found.version))
         for key, value in tags.items():
@@ -208,14 +219,12 @@ def _create_version(
 
         mlflow.pyfunc.log_model(
             model_id=logged.model_id,
-            python_model=str(Path(__file__).with_name("served.py")),
+            python_model=str(_SERVED),
             artifacts={"network": str(network)},
             model_config={"classes": list(classes), "backend": _backend()},
             signature=serving_signature(classes),
             input_example=_example(),
-            pip_requirements=[
-                f"{package}=={importlib.metadata.version(package)}" for package in (*_PACKAGES, _backend())
-            ],
+            pip_requirements=_requirements(),
         )
         # Inside the block too: the registry looks for the logged model in whatever store is the global one.
         return client.create_model_version(name, logged.model_uri, run_id, tags=tags, model_id=logged.model_id)
@@ -242,14 +251,17 @@ def _example() -> np.ndarray:
 
 
 def _describe(client: "MlflowClient", version: "ModelVersion") -> VersionInfo:
+    """Return a version with the scores of the newest run of its bytes, which may not be the one it was made in."""
     full = client.get_model_version(version.name, version.version)  # a search leaves the aliases out
-    run_id = str(full.run_id)
+    model_md5 = full.tags.get(MODEL_TAG, "")
+    runs = search_runs(client, f"tags.`{MODEL_TAG}` = '{model_md5}'")
+    run = runs[0] if runs else client.get_run(str(full.run_id))
     return VersionInfo(
         name=full.name,
         version=str(full.version),
-        run_id=run_id,
-        model_md5=full.tags.get(MODEL_TAG, ""),
+        run_id=str(run.info.run_id),
+        model_md5=model_md5,
         aliases=tuple(sorted(full.aliases)),
         tags=dict(full.tags),
-        metrics=dict(client.get_run(run_id).data.metrics),
+        metrics=dict(run.data.metrics),
     )

@@ -3,10 +3,9 @@
 import shutil
 from pathlib import Path
 
-import yaml
-
 from ferrule.errors import DataError, WorkflowError
 from flows.project import run_dvc
+from pipelines.lineage import read_data_md5
 
 DATA = "data"
 POINTER = "data.dvc"
@@ -98,12 +97,6 @@ def ensure_data(root: Path) -> str:
         f"Expected {DATA}/ with what {POINTER} pins ({md5}), but neither DVC's cache nor a remote has it; run "
         "`dvc remote add` and `dvc pull`, or `ferrule data use PATH`."
     )
-
-
-def read_data_md5(root: Path) -> str | None:
-    """Return the md5 that data.dvc pins, or None where there is no data.dvc."""
-    path = root / POINTER
-    return yaml.safe_load(path.read_text())["outs"][0]["md5"] if path.is_file() else None
 
 
 def _holds_what_is_pinned(root: Path) -> bool:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from flows.dag import read_dag
-from flows.data import read_data_md5
 from flows.project import run_dvc
+from pipelines.lineage import read_data_md5
 
 ALIASES = ("challenger", "champion")
 
@@ -110,7 +110,6 @@ def read_alias(root: Path, alias: str) -> dict[str, Any] | None:
     if not (root / "mlruns" / "mlflow.db").is_file():
         return None
     from ferrule.registry import find_version
-
     from pipelines.params import load_params
 
     version = find_version(root, load_params(root).register.model_name, alias)

@@ -24,6 +24,11 @@ _TRANSIENT = re.compile(
     r"|timed out|EndpointConnectionError|503 Service Unavailable|database is locked"
 )
 
+# What DVC says after each stage, ten times a run: what it always does, and what one might do next.
+_HINT = re.compile(
+    r"\s*(To track the changes|git add|To enable auto|dvc config|Use `dvc push`|(Updating|Generating) lock)"
+)
+
 
 @dataclass(frozen=True)
 class StageRun:
@@ -67,7 +72,7 @@ def run_stage(stage: str, root: Path) -> StageRun:
             "repro",
             "--single-item",
             stage,
-            on_line=logger.info,
+            on_line=lambda line: None if _HINT.match(line) else logger.info(line),
             **{FLOW_RUN_VARIABLE: str(flow_run.get_id() or "")},
         )
     except WorkflowError as error:

@@ -75,7 +75,7 @@ def _plot(
     save_figure(confusion_chart(matrix, classes, subtitle), out / "confusion_matrix.png")
     save_figure(reliability_chart(reliability, calibration), out / "reliability.png")
     save_figure(class_chart(scores["classes"], subtitle), out / "per_class.png")
-    save_figure(mistakes_sheet(images, labels, probabilities, classes, subtitle), out / "mistakes.png")
+    save_figure(mistakes_sheet(images, labels, probabilities, classes), out / "mistakes.png")
 
 
 def _record(root: Path, out: Path, predictions: pd.DataFrame, metrics: dict[str, Any]) -> Looks:

@@ -93,9 +93,26 @@ class Train:
     """The network and its fit."""
 
     network: Literal["small", "medium"]
-    epochs: Count
-    batch_size: Annotated[int, Field(ge=8, le=4096)]
     precision: Literal["auto", "float32", "bfloat16"]
+    epochs: Count
+    epoch_images: Count
+    batch_size: Annotated[int, Field(ge=8, le=4096)]
+    sizes: Annotated[tuple[Annotated[int, Field(ge=16, le=48)], ...], Field(min_length=1)]
+    peak_rate: Annotated[float, Field(gt=0, le=1)]
+    rest_rate: Annotated[float, Field(gt=0, le=100)]
+    warm_up: Annotated[float, Field(ge=0, lt=1)]
+    final_rate: Share
+    momentum: Annotated[float, Field(ge=0, lt=1)]
+    weight_decay: Annotated[float, Field(ge=0, lt=1)]
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    mixup: Annotated[float, Field(ge=0, le=10)]
+    flip: Share
+    rotation: Annotated[float, Field(ge=0, le=45)]
+    zoom: Annotated[float, Field(ge=0, le=0.5)]
+    aspect: Annotated[float, Field(ge=0, le=0.5)]
+    shift: Annotated[float, Field(ge=0, le=0.3)]
+    erasing: Share
 
 
 @dataclass(frozen=True, config=STRICT)

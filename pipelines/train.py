@@ -25,7 +25,7 @@ def run(params: Params, root: Path) -> None:
 
     The checkpoint lies outside the stage's folder, which DVC removes before each run.
     """
-    data = _read_data(root, params.ingest.classes)
+    data = read_data(root, params.ingest.classes)
     settings = TrainSettings(seed=params.seed, **asdict(params.train))
     checkpoint = root / "artifacts" / ".train-checkpoint" / "state.npz"
     with training_run(root, *_describe(settings, data)) as log:
@@ -43,7 +43,7 @@ def run(params: Params, root: Path) -> None:
     )
 
 
-def _read_data(root: Path, classes: tuple[str, ...]) -> TrainingData:
+def read_data(root: Path, classes: tuple[str, ...]) -> TrainingData:
     """Return augment's images, which stay on disk, with the rows that split gives to train and val."""
     samples = load_samples(root / "artifacts" / "augment")
     split = pd.read_parquet(root / "artifacts" / "split" / "split.parquet")

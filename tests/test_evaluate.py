@@ -4,13 +4,17 @@ import json
 import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
 import sklearn.metrics
 from trained_project import CLASSES, write_network, write_trained_project
 
+from ferrule.charts.evaluation import class_chart, confusion_chart, mistakes_sheet, reliability_chart
+from ferrule.charts.style import save_figure
 from ferrule.errors import DataError
+from ferrule.metrics import calibration_table, confusion_matrix, score
 from ferrule.predictions import flatten_scores, read_probabilities, select_held_out
 from ferrule.store import open_store
 from ferrule.tracking import TEST_TAG, digest_file, find_model_run
@@ -101,6 +105,21 @@ def test_the_same_inputs_give_the_same_bytes_and_another_look(evaluated, tmp_pat
     write_network(root / "artifacts" / "train" / "model.keras", skill=0.5)
     evaluate.run(load_params(root), root)
     assert "look 1 at the test images by this model; 3 by all models on this data" in capsys.readouterr().out
+
+
+def test_a_model_without_mistakes_and_without_a_class_is_drawn_too(tmp_path):
+    labels, sure = np.zeros(20, int), np.tile(np.float32([1, 0, 0]), (20, 1))
+    scores = score(labels, sure, CLASSES, bootstrap=10, bins=5, seed=0)
+    images = np.zeros((20, 48, 48), np.uint8)
+    figures = [
+        confusion_chart(confusion_matrix(labels, labels, 3), CLASSES, ""),
+        reliability_chart(calibration_table(labels, sure, bins=5), ""),
+        class_chart(scores["classes"], ""),
+        mistakes_sheet(images, labels, sure, CLASSES),
+    ]
+    for number, figure in enumerate(figures):
+        save_figure(figure, tmp_path / f"{number}.png")
+        assert cv2.imread(str(tmp_path / f"{number}.png")).std() > 1
 
 
 def test_a_look_that_cannot_be_counted_is_not_shown(evaluated, tmp_path, monkeypatch, capsys):

@@ -143,6 +143,17 @@ def test_command_prints_one_sentence_and_leaves_no_half_artifact(project):
     assert [path.name for path in (project / "artifacts").iterdir()] == ["ingest"]
 
 
+def test_a_picture_bomb_is_refused_before_it_unfolds(project):
+    """12,000 × 12,000 black pixels are 140 kB of PNG; the limit holds only if it is set before OpenCV is loaded."""
+    (project / "data" / "fer2013.csv").unlink()
+    for label in ("happy", "sad"):
+        (project / "data" / "train" / label).mkdir(parents=True)
+        for number in range(60):
+            cv2.imwrite(str(project / "data" / "train" / label / f"{number}.png"), IMAGES[number])
+    cv2.imwrite(str(project / "data" / "train" / "sad" / "bomb.png"), np.zeros((12_000, 12_000), np.uint8))
+    assert "1 rejected (1 image too large)" in run_stage(project).stdout
+
+
 def test_ingest_imports_no_tensorflow_and_no_tracking():
     code = "import sys, pipelines.ingest; print(*sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)

@@ -479,6 +479,22 @@ def test_what_cannot_be_placed_leaves_the_destination_alone(damage, told, tmp_pa
     assert {path.name for path in tmp_path.iterdir()} <= {"data", "source"}
 
 
+def test_former_data_comes_back_where_the_last_step_fails(tmp_path, monkeypatch):
+    msambare(tmp_path / "data")
+    fer2013(tmp_path / "source")
+    rename = Path.rename
+
+    def fail_once(self: Path, target: Path) -> Path:
+        if self.name == "placed":
+            raise OSError(28, "No space left on device")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fail_once)
+    with pytest.raises(DataError, match="No space left"):
+        place_data(tmp_path / "source", tmp_path / "data")
+    assert len(read(tmp_path / "data")) == 3
+
+
 # --- the real data ---------------------------------------------------------------------------------------------------
 
 

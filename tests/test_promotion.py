@@ -105,9 +105,9 @@ def test_images_are_paired_by_their_pixels_and_scored_by_the_label_of_today():
     assert "it is right on 70 that the champion, version 1, gets wrong" in decision.reasons[-1]
 
 
-def test_copies_among_the_test_images_are_compared_once_each():
-    twice = pd.concat([predictions(70), predictions(70)])
-    decision = decide_promotion(candidate(predictions=twice), candidate("1", predictions=predictions(60)), GATE)
+def test_copies_among_the_test_images_count_once_each():
+    new, old = (pd.concat([predictions(right)] * 2) for right in (70, 60))
+    decision = decide_promotion(candidate(predictions=new), candidate("1", predictions=old), GATE)
     assert "Of the same 200 test images it is right on 20" in decision.reasons[-1]
 
 

@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 from trained_project import CLASSES, write_network
 
+from ferrule import registry
 from ferrule.errors import RegistryError
 from ferrule.registry import (
     CHALLENGER,
@@ -32,7 +33,7 @@ from ferrule.registry import (
     rescore,
 )
 from ferrule.store import open_store, store_uri
-from ferrule.tracking import digest_file, find_model_run
+from ferrule.tracking import digest_file, find_model_run, training_run
 
 COLUMNS = ["label", "confidence", *(f"probability_{name}" for name in CLASSES)]
 
@@ -142,6 +143,14 @@ def test_the_same_bytes_are_one_version_and_other_bytes_another(root):
     assert len(list((root / "mlruns" / "artifacts" / "models").iterdir())) == 2
 
 
+def test_the_same_network_with_other_serving_code_is_another_version(root, tmp_path, monkeypatch):
+    changed = tmp_path / "served.py"
+    changed.write_text(registry._SERVED.read_text() + "# changed\n")
+    monkeypatch.setattr(registry, "_SERVED", changed)
+    assert register(root).version == "2"
+    assert register(root).version == "2"
+
+
 def test_a_version_knows_its_run_its_classes_and_its_scores(root):
     info = describe_version(root, "ferrule", "1")
     assert info.run_id == find_model_run(root, info.model_md5)
@@ -151,6 +160,16 @@ def test_a_version_knows_its_run_its_classes_and_its_scores(root):
     described = describe_version(root, "ferrule", CHAMPION).as_dict()
     assert described["test"] == {"accuracy": {"value": 0.5, "low": 0.4, "high": 0.6}}
     json.dumps(described)
+
+
+def test_a_version_whose_bytes_were_made_again_has_the_scores_of_the_newest_run(root):
+    info = describe_version(root, "ferrule", CHAMPION)
+    with training_run(root, {}, {}) as log:
+        log.finish(info.model_md5, {"test_accuracy": 0.7})
+    assert describe_version(root, "ferrule", CHAMPION).metrics["test_accuracy"] == 0.7
+    open_store(root).delete_run(log.run_id)
+    open_store(root).delete_run(info.run_id)
+    assert describe_version(root, "ferrule", CHAMPION).run_id == info.run_id  # a deleted run is still known
 
 
 @pytest.mark.parametrize("which", ["nobody", "99"])

@@ -50,8 +50,7 @@ def reliability_chart(table: pd.DataFrame, subtitle: str) -> Figure:
     """Draw the table of `metrics.calibration_table`: accuracy over confidence, with intervals and gaps."""
     reach = np.stack([table["accuracy"] - table["low"], table["high"] - table["accuracy"]])
     with new_figure("How often it is right when it is this sure", subtitle, width=6.4, height=6.0) as (figure, axes):
-        axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=(0, (4, 4)))
-        axes.text(0.04, 0.07, "as often as it is sure", color=MUTED, rotation=45, rotation_mode="anchor")
+        axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=(0, (4, 4)), label="as often as it is sure")
         axes.vlines(
             table["confidence"], table["confidence"], table["accuracy"], color=WARNING, alpha=0.35, lw=5, label="gap"
         )
@@ -85,7 +84,7 @@ def class_chart(scores: dict[str, dict[str, dict[str, float]]], subtitle: str) -
 
 
 def mistakes_sheet(
-    images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, classes: tuple[str, ...], subtitle: str
+    images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, classes: tuple[str, ...]
 ) -> Figure:
     """Show for each true class the mistakes the model was surest of; frames have the colour of the predicted class.
 
@@ -99,4 +98,5 @@ def mistakes_sheet(
         captions = [f"{classes[predicted[row]]}\n{confidence[row]:.0%}" for row in wrong]
         frames = [CLASS_COLOURS.get(classes[predicted[row]], GRID) for row in wrong]
         rows.append(SheetRow(images[wrong], name, captions, frames))
+    subtitle = "rows: the label; beneath: what was predicted instead, and how surely"
     return image_sheet(rows, "The mistakes it was surest of", subtitle)

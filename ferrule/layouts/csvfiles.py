@@ -82,7 +82,7 @@ def read_header(path: Path) -> tuple[tuple[str, ...], int]:
 
 
 def read_lines(file: CsvFile) -> Iterator[tuple[int, list[bytes]]]:
-    """Yield blocks of some megabytes: the number of the first row (from 1), and the lines; blank lines are no rows.
+    """Yield blocks of about a megabyte: the number of the first row (from 1), and the lines; blank ones are no rows.
 
     Raises DataError where a line does not end within such a block.
     """

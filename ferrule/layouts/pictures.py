@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
@@ -54,39 +55,42 @@ def read_picture(path: Path) -> np.ndarray:
     orientation is applied. Other sizes are resized, by area where that shrinks the image and by bicubic interpolation
     where it enlarges it; the aspect ratio is not kept.
     """
-    # OpenCV reads this once, when it is loaded; without it the limit is 2**30.
-    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))
-    import cv2
-
+    cv2 = _load_opencv()
     data = _read_bytes(path)
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
     except cv2.error as error:
         too_large = "CV_IO_MAX_IMAGE" in str(error)
-        raise DamageError("image too large" if too_large else "damaged image", _first_line(error)) from error
+        told = " ".join(str(error).split())[-200:]
+        raise DamageError("image too large" if too_large else "damaged image", told) from error
     if image is None or _ends_early(data):
         raise _explain(data)
     if min(image.shape) < MIN_SIDE:
         raise DamageError("image too small", f"{image.shape[1]} × {image.shape[0]} pixels")
-    if image.shape != (IMAGE_SIZE, IMAGE_SIZE):
-        shrinks = image.size > IMAGE_SIZE * IMAGE_SIZE
-        image = cv2.resize(
-            image, (IMAGE_SIZE, IMAGE_SIZE), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-        )
-    return image
+    if image.shape == (IMAGE_SIZE, IMAGE_SIZE):
+        return image
+    way = cv2.INTER_AREA if image.size > IMAGE_SIZE * IMAGE_SIZE else cv2.INTER_CUBIC
+    return cv2.resize(image, (IMAGE_SIZE, IMAGE_SIZE), interpolation=way)
 
 
 @contextmanager
 def quiet_opencv() -> Iterator[None]:
     """Keep OpenCV from writing to the terminal about the files that become rejects anyway."""
-    import cv2
-
+    cv2 = _load_opencv()
     log = getattr(cv2.utils, "logging", cv2)  # where OpenCV 5 put what was in cv2 itself
     before = log.setLogLevel(_SILENT)
     try:
         yield
     finally:
         log.setLogLevel(before)
+
+
+def _load_opencv() -> ModuleType:
+    # OpenCV reads this limit once, when it is loaded; where something else has loaded it, its own holds: 2**30.
+    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))
+    import cv2
+
+    return cv2
 
 
 def _read_bytes(path: Path) -> bytes:
@@ -102,10 +106,6 @@ def _read_bytes(path: Path) -> bytes:
     if not data:
         raise DamageError("not an image", "an empty file")
     return data
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0][-200:]
 
 
 def _ends_early(data: bytes) -> bool:

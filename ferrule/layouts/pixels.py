@@ -72,9 +72,7 @@ def _decode_batch(texts: Sequence[bytes]) -> np.ndarray | None:
     must add up to the length of the text, which leaves no byte for anything else.
     """
     # Three in front, because the first number may have one digit.
-    codes = np.frombuffer(
-        b"   " + b" ".join(texts) + b" ", np.uint8
-    )  # three in front: the first number may have one digit
+    codes = np.frombuffer(b"   " + b" ".join(texts) + b" ", np.uint8)
     spaces = np.flatnonzero(codes[3:] == _SPACE)
     lengths = np.fromiter(map(len, texts), np.int64, len(texts))
     if len(spaces) != len(texts) * PIXELS or (spaces[PIXELS - 1 :: PIXELS] != np.cumsum(lengths + 1) - 1).any():

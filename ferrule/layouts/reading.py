@@ -21,6 +21,7 @@ from ferrule.layouts.votes import attach_votes
 from ferrule.samples import IMAGE_SIZE, Samples
 
 _CHUNK_PICTURES = 256
+_MANY_REJECTS = 100_000  # with so many, one does not read on before looking at their share
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,9 @@ class _Part(NamedTuple):
     others: list[_Fact]
     rejects: list[Reject]
 
+    def count_rows(self) -> int:
+        return len(self.facts) + len(self.others) + len(self.rejects)
+
 
 def read_samples(
     path: Path, classes: Sequence[str], *, max_reject_fraction: float, workers: int | None = None
@@ -66,8 +70,9 @@ def read_samples(
     layout = detect_layout(path)
     base = path if path.is_dir() else path.parent
     images = np.empty((_count_at_most(layout), IMAGE_SIZE, IMAGE_SIZE), np.uint8)  # what stays unused takes no memory
-    whole = _merge_parts(_read_parts(layout, base, frozenset(classes), workers), images)
-    _check_yield(whole, path, classes, max_reject_fraction)
+    parts = _read_parts(layout, base, frozenset(classes), workers)
+    whole = _merge_parts(parts, images, max_reject_fraction)
+    _check_yield(whole, path, classes)
     table, notes = _tabulate(whole.facts), []
     if layout.votes:
         table, note = attach_votes(table, _tabulate(whole.others), layout.votes, _count_rows(layout, whole, base))
@@ -141,22 +146,24 @@ def _read_pictures(pictures: Sequence[Picture], *, base: Path, classes: frozense
     return part._replace(images=part.images[: len(part.facts)])
 
 
-def _merge_parts(parts: Iterable[_Part], images: np.ndarray) -> _Part:
-    """Gather the images of all parts in `images`, and their lists in one."""
+def _merge_parts(parts: Iterable[_Part], images: np.ndarray, max_reject_fraction: float) -> _Part:
+    """Gather the images of all parts in `images`, and their lists in one; raises DataError for too many rejects."""
     whole = _Part(images, [], [], [])
     for part in parts:
         images[len(whole.facts) : len(whole.facts) + len(part.facts)] = part.images
         whole.facts.extend(part.facts)
         whole.others.extend(part.others)
         whole.rejects.extend(part.rejects)
+        if len(whole.rejects) > _MANY_REJECTS:
+            check_reject_fraction(whole.rejects, whole.count_rows(), max_reject_fraction)
+    check_reject_fraction(whole.rejects, whole.count_rows(), max_reject_fraction)
     return whole._replace(images=images[: len(whole.facts)])
 
 
-def _check_yield(whole: _Part, path: Path, classes: Sequence[str], max_reject_fraction: float) -> None:
-    rows = len(whole.facts) + len(whole.others) + len(whole.rejects)
+def _check_yield(whole: _Part, path: Path, classes: Sequence[str]) -> None:
+    rows = whole.count_rows()
     if not rows:
         raise DataError(f"Expected rows in {path}; there is a header and nothing else; get the data again.")
-    check_reject_fraction(whole.rejects, rows, max_reject_fraction)
     if not whole.facts:
         raise DataError(
             f"Expected images of {', '.join(classes)} in {path}; its {rows:,} rows hold none; correct ingest.classes."

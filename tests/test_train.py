@@ -1,0 +1,95 @@
+"""The stage train: from augment and split to model.keras, with its run in MLflow."""
+
+import hashlib
+from dataclasses import fields
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from tiny_training import SETTINGS
+from trained_project import write_trained_project
+
+from ferrule.errors import DataError
+from ferrule.network import load_network
+from ferrule.store import open_store
+from ferrule.tracking import find_model_run
+from ferrule.training import HISTORY_COLUMNS, TrainSettings
+from pipelines import train
+from pipelines.params import Train, load_params
+
+QUICK = {
+    "network": "small",
+    "precision": "float32",
+    "epochs": 2,
+    "batch_size": 8,
+    "sizes": [48],
+    "peak_rate": SETTINGS.peak_rate,
+}
+
+
+@pytest.fixture
+def project(tmp_path):
+    """Give a project after split, with settings that train in a second or two."""
+    write_trained_project(tmp_path, network=False)
+    (tmp_path / "artifacts" / "train").rmdir()
+    params = yaml.safe_load((tmp_path / "params.yaml").read_text())
+    params["train"] |= QUICK
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    return tmp_path
+
+
+def change_split(project, change) -> None:
+    path = project / "artifacts" / "split" / "split.parquet"
+    change(pd.read_parquet(path)).to_parquet(path, index=False)
+
+
+def test_every_setting_stands_in_params():
+    assert {field.name for field in fields(Train)} == {field.name for field in fields(TrainSettings)} - {"seed"}
+
+
+def test_writes_model_and_history_and_tells_mlflow(project, capsys):
+    train.run(load_params(project), project)
+    folder = project / "artifacts" / "train"
+    assert {path.name for path in folder.iterdir()} == {"model.keras", "history.csv"}
+    assert not (project / "artifacts" / ".train-checkpoint").exists()
+    assert load_network(folder / "model.keras").output_shape == (None, 3)
+    history = pd.read_csv(folder / "history.csv")
+    assert tuple(history.columns) == HISTORY_COLUMNS
+    assert "small network on 30 images: " in capsys.readouterr().out
+
+    client = open_store(project)
+    md5 = hashlib.md5((folder / "model.keras").read_bytes()).hexdigest()
+    run = client.get_run(find_model_run(project, md5))
+    assert run.info.status == "FINISHED"
+    assert run.data.params["train.epochs"] == "2"
+    assert run.data.params["train_images"] == "30"
+    told = client.get_metric_history(run.info.run_id, "val_accuracy")
+    assert [round(metric.value, 6) for metric in told] == history["val_accuracy"].round(6).tolist()
+    assert run.data.metrics["images_per_second"] > 0
+
+
+def test_only_train_rows_are_trained_on_and_only_val_rows_selected_on(project):
+    data = train.read_data(project, load_params(project).ingest.classes)
+    split = pd.read_parquet(project / "artifacts" / "split" / "split.parquet")
+    for name, rows in (("train", data.train), ("val", data.val)):
+        assert rows.tolist() == np.flatnonzero(split["split"] == name).tolist()
+    assert data.labels.tolist() == [
+        -1 if pd.isna(label) else ("angry", "happy", "neutral").index(label) for label in split["label"]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda split: split.assign(split=split["split"].replace("val", "test")), "validation images"),
+        (lambda split: split.assign(split=split["split"].replace("train", "dropped")), "training images"),
+        (lambda split: split[::-1], "row by row"),
+    ],
+    ids=["no val", "no train", "other order"],
+)
+def test_what_cannot_be_trained_leaves_nothing_behind(project, change, words):
+    change_split(project, change)
+    with pytest.raises(DataError, match=words):
+        train.run(load_params(project), project)
+    assert not (project / "artifacts" / "train").exists()

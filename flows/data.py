@@ -50,7 +50,7 @@ def use_data(root: Path, source: Path) -> str:
         _put_in_place(root, draft)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    return f"{description} It is in {DATA}/ ({read_data_md5(root)})."
+    return f"{description}. It is in {DATA}/ ({read_data_md5(root)})."
 
 
 def fetch_kaggle_data(root: Path, slug: str) -> str:

@@ -152,4 +152,5 @@ def _count(number: int | None) -> str | None:
 def _score(metric: dict[str, float] | None) -> str | None:
     if metric is None:
         return None
-    return f"{metric['value']:.1%}  (95 %: {metric['low']:.1%} to {metric['high']:.1%})"
+    value, low, high = (f"{100 * metric[part]:.1f}" for part in ("value", "low", "high"))
+    return f"{value} %  (95 % interval: {low} to {high})"

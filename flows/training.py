@@ -1,5 +1,7 @@
 """The training flow: every stage of dvc.yaml as a Prefect task, side by side where the DAG allows."""
 
+import json
+import shutil
 from pathlib import Path
 
 from prefect import flow
@@ -29,6 +31,7 @@ def train_challenger(root: Path | None = None) -> list[StageRun]:
     root = (root or Path.cwd()).resolve()
     logger = get_run_logger()
     logger.info(ensure_data(root))
+    forget_lost_version(root)
     dag = read_dag(root)
     if is_current(root):
         logger.info("Every stage is up to date: nothing to run.")
@@ -46,6 +49,20 @@ def train_challenger(root: Path | None = None) -> list[StageRun]:
 def is_current(root: Path) -> bool:
     """Ask DVC whether no stage has anything to do; one question instead of one a stage."""
     return run_dvc(root, "--wait-for-lock", "status", "--json").strip().endswith("{}")
+
+
+def forget_lost_version(root: Path) -> None:
+    """Remove register's output where the store no longer has its version (mlruns/ was emptied, say), so that it runs."""
+    folder = root / "artifacts" / "register"
+    if not (folder / "version.json").is_file():
+        return
+    from ferrule.registry import find_version
+
+    noted = json.loads((folder / "version.json").read_text())
+    version = find_version(root, noted["name"], noted["version"])
+    if version is None or version.model_md5 != noted["model_md5"]:
+        get_run_logger().info(f"The store has no {noted['name']} version {noted['version']}: it is registered again.")
+        shutil.rmtree(folder)
 
 
 def _submit(dag: Dag, root: Path) -> dict[str, PrefectFuture[StageRun]]:

@@ -32,7 +32,9 @@ def test_a_zero_gradient_stays_a_number():
     assert np.isfinite(np.asarray(orthogonalise(keras.ops.zeros((8, 16))))).all()
 
 
-def step(values: list[np.ndarray], gradients: list[np.ndarray], optimizer: keras.optimizers.Optimizer) -> list[np.ndarray]:
+def step(
+    values: list[np.ndarray], gradients: list[np.ndarray], optimizer: keras.optimizers.Optimizer
+) -> list[np.ndarray]:
     variables = [keras.Variable(value) for value in values]
     for _ in range(3):
         optimizer.apply([keras.ops.convert_to_tensor(gradient) for gradient in gradients], variables)
@@ -58,7 +60,9 @@ def test_the_rest_moves_as_under_nesterov_momentum():
 
 def test_only_matrices_decay():
     values = [np.ones((6, 4), np.float32), np.ones(4, np.float32)]
-    dense, bias = step(values, [np.zeros_like(value) for value in values], Muon(0.1, rest_rate=1.0, momentum=0.9, decay=0.1))
+    dense, bias = step(
+        values, [np.zeros_like(value) for value in values], Muon(0.1, rest_rate=1.0, momentum=0.9, decay=0.1)
+    )
     assert (dense < 1).all()
     assert (bias == 1).all()
 

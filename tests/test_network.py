@@ -42,7 +42,9 @@ def test_an_unknown_network_is_named():
         build_network("vgg", 7, dropout=0.2, seed=1)
 
 
-@pytest.mark.parametrize("images", [IMAGES, IMAGES[..., None], IMAGES.astype(np.float32)], ids=["grey", "channel", "float"])
+@pytest.mark.parametrize(
+    "images", [IMAGES, IMAGES[..., None], IMAGES.astype(np.float32)], ids=["grey", "channel", "float"]
+)
 def test_probabilities_are_float32_and_sum_to_one(model, images):
     probabilities = keras.ops.convert_to_numpy(model(images))
     assert probabilities.dtype == np.float32

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -55,7 +54,9 @@ def test_killed_and_run_again_ends_in_the_same_bytes(unbroken, tmp_path):
     assert not (tmp_path / "model.keras").exists()
     done = len(np.load(tmp_path / "state.npz")["history"])
     seen = []
-    resumed = fit(make_data(), SETTINGS, checkpoint=tmp_path / "state.npz", on_epoch=lambda *event: seen.append(event[0]))
+    resumed = fit(
+        make_data(), SETTINGS, checkpoint=tmp_path / "state.npz", on_epoch=lambda *event: seen.append(event[0])
+    )
     assert seen == list(range(done + 1, 4))
     assert resumed.history.equals(unbroken[1].history)
     train_tiny(tmp_path)

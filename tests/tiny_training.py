@@ -1,6 +1,6 @@
 """A training of seconds: three classes told apart by where a bright band lies. Runs alone too, to be killed or timed.
 
-    python tests/tiny_training.py FOLDER   trains with the checkpoint in FOLDER and writes FOLDER/model.keras
+python tests/tiny_training.py FOLDER   trains with the checkpoint in FOLDER and writes FOLDER/model.keras
 """
 
 import sys

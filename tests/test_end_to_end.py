@@ -60,11 +60,11 @@ def change_params(root, changes):
     (root / "params.yaml").write_text(yaml.safe_dump(params))
 
 
-def run(root, program, *arguments, status=0) -> str:
+def run(root, program, *arguments, status=0, timeout=280) -> str:
     """Run a program of this environment in `root`, on the copy's own code, and return what it printed."""
     environment = {**os.environ, "PYTHONPATH": str(root), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     command = [str(Path(sys.executable).parent / program), *arguments]
-    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=280)
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=timeout)
     assert done.returncode == status, done.stdout + done.stderr
     return done.stdout + done.stderr
 

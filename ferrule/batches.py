@@ -10,17 +10,33 @@ from ferrule.views import Distortion, distort
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Images with the rows to train on and the rows to select on.
+    """Images, and which of them to train on and to select on.
 
-    `images` uint8 (n, 48, 48) may be memory-mapped: only the rows of a batch are read. `labels` int (n,) are class ids;
-    `train` and `val` are positions in both.
+    `images` uint8 (n, 48, 48) may be memory-mapped: only the rows of a batch are read. `labels` int (n,) are class ids.
+    `originals`, `generated` (both to train on) and `val` are positions in these.
     """
 
     images: np.ndarray
     labels: np.ndarray
-    train: np.ndarray
+    originals: np.ndarray
+    generated: np.ndarray
     val: np.ndarray
     n_classes: int
+
+    def epoch_size(self, limit: int) -> int:
+        """Return the number of images in an epoch of at most `limit`."""
+        return min(limit, len(self.originals) + len(self.generated))
+
+
+def draw_rows(data: TrainingData, limit: int, rng: np.random.Generator) -> np.ndarray:
+    """Return at most `limit` rows for an epoch, in random order: originals first, then generated images, drawn anew.
+
+    The limit thus says how far the classes are balanced: all rows make them equal, as many as there are originals leave
+    them as they are. (Drawing from all rows alike would leave out originals for distorted copies of others.)
+    """
+    originals = rng.permutation(data.originals)[:limit]
+    generated = rng.permutation(data.generated)[: limit - len(originals)]
+    return rng.permutation(np.concatenate([originals, generated]))
 
 
 def draw_batches(

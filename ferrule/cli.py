@@ -4,9 +4,11 @@ A floor above joins through the entry-point group `ferrule.commands`, so that th
 only the wheel is installed, those commands are simply not there.
 """
 
+import signal
 import sys
 import traceback
 from importlib.metadata import entry_points
+from types import FrameType
 
 import click
 
@@ -25,6 +27,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line; an expected error is one sentence on standard error and exit status 1."""
     arguments = sys.argv[1:] if arguments is None else arguments
     join_commands(cli)
+    signal.signal(signal.SIGTERM, _exit_cleanly)
     try:
         status = cli.main(args=arguments, prog_name="ferrule", standalone_mode=False)
     except FerruleError as error:
@@ -52,3 +55,8 @@ def join_commands(group: click.Group) -> None:
             continue  # the wheel alone: the floor that brings these commands is not installed
         for command in commands:
             group.add_command(command)
+
+
+def _exit_cleanly(number: int, frame: FrameType | None) -> None:
+    """Leave by way of SystemExit, so that what was started (Prefect's temporary server) is stopped too."""
+    sys.exit(128 + number)

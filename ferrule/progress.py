@@ -1,4 +1,4 @@
-"""How a training shows itself: a bar with the time left on a terminal, one line an epoch anywhere else."""
+"""How a training shows itself: one line an epoch, and on a terminal a bar with the time left below them."""
 
 import sys
 import time
@@ -9,9 +9,9 @@ from tqdm import tqdm
 
 
 class Progress:
-    """Counts work (any unit proportional to time) towards `total`, of which `done` was done before.
+    """Counts work, in any unit proportional to time, towards `total`; `done` of it was done before.
 
-    Lines go to `stream` (default: standard output); it gets a bar instead where it is a terminal.
+    Everything goes to `stream`, by default the standard output.
     """
 
     def __init__(self, epochs: int, total: float, done: float = 0.0, stream: TextIO | None = None) -> None:
@@ -25,8 +25,8 @@ class Progress:
             initial=done,
             file=self.stream,
             disable=not self.stream.isatty(),
-            bar_format="{desc} {percentage:3.0f}% |{bar}| {elapsed} passed, {remaining} left{postfix}",
-            desc="training",
+            bar_format="training {percentage:3.0f}% |{bar}| {elapsed}, {remaining} left",
+            leave=False,
         )
 
     def __enter__(self) -> Self:
@@ -43,22 +43,18 @@ class Progress:
         self.bar.update(work)
 
     def seconds_left(self) -> float:
-        """Estimate the time to the end from the pace so far; nan before there is any."""
+        """Estimate the time to the end from the pace so far; infinite before there is any."""
         pace = (self.done - self.before) / max(time.monotonic() - self.started, 1e-9)
-        return (self.total - self.done) / pace if pace else float("nan")
+        return (self.total - self.done) / pace if pace else float("inf")
 
     def tell(self, epoch: int, metrics: dict[str, float]) -> None:
-        """Show how `epoch` (from 1) went."""
+        """Write how `epoch` (from 1) went."""
+        minutes, seconds = divmod(round(self.seconds_left()), 60)
         line = (
             f"epoch {epoch}/{self.epochs}: loss {metrics['loss']:.3f}, accuracy {metrics['accuracy']:.1%}, "
-            f"val accuracy {metrics['val_accuracy']:.1%}, {metrics['images_per_second']:.0f} images/s"
+            f"val accuracy {metrics['val_accuracy']:.1%}, {metrics['images_per_second']:.0f} images/s, "
+            f"{minutes}:{seconds:02d} left"
         )
-        if self.bar.disable:
-            print(f"{line}, {_clock(self.seconds_left())} left", file=self.stream, flush=True)
-        else:
-            self.bar.set_postfix_str(line)
-
-
-def _clock(seconds: float) -> str:
-    """Return seconds as m:ss."""
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+        self.bar.clear()
+        print(line, file=self.stream, flush=True)
+        self.bar.refresh()

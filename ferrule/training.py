@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from ferrule.backends import backend_name, choose_precision, keras, make_deterministic
-from ferrule.batches import TrainingData, draw_batches
+from ferrule.batches import TrainingData, draw_batches, draw_rows
 from ferrule.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from ferrule.errors import DataError, ParameterError
 from ferrule.inference import predict_probabilities
@@ -83,7 +83,7 @@ def fit(
     checkpoint: Path,
     on_epoch: Callable[[int, dict[str, float]], None] | None = None,
 ) -> Fit:
-    """Train on `data.train`, select on `data.val`, and return the best epoch's network in plain float32 layers.
+    """Train on originals and generated images, select on val; return the best epoch's network in plain float32 layers.
 
     After each epoch the state is kept in the file `checkpoint`, from which an equal training (same data, settings and
     backend) goes on; the caller removes it once what it wanted of the fit is safe. `on_epoch` gets the number of the
@@ -114,12 +114,13 @@ def _check(data: TrainingData, settings: TrainSettings) -> None:
     """Raise DataError or ParameterError where no training could come of these."""
     if not len(data.val):
         raise DataError("Expected validation images to select on; got none; set split.strategy to stratified.")
-    if len(data.train) < settings.batch_size:
+    images = data.epoch_size(settings.epoch_images)
+    if images < settings.batch_size:
         raise DataError(
-            f"Expected a batch of {settings.batch_size} training images at least; got {len(data.train)}; "
+            f"Expected a batch of {settings.batch_size} training images at least; got {images}; "
             "lower train.batch_size or bring more data."
         )
-    missing = sorted(set(range(data.n_classes)) - set(data.labels[data.train].tolist()))
+    missing = sorted(set(range(data.n_classes)) - set(data.labels[data.originals].tolist()))
     if missing:
         raise DataError(
             f"Expected training images of each of {data.n_classes} classes; got none of class {missing[0]}; "
@@ -137,7 +138,7 @@ def _compile(data: TrainingData, settings: TrainSettings, precision: str) -> ker
     steps = settings.epochs * _steps(data, settings)
     warm_up = round(settings.warm_up * steps)
     schedule = keras.optimizers.schedules.CosineDecay(
-        0.0, steps - warm_up, alpha=settings.final_rate, warmup_target=settings.peak_rate, warmup_steps=warm_up
+        0.0, max(1, steps - warm_up), alpha=settings.final_rate, warmup_target=settings.peak_rate, warmup_steps=warm_up
     )
     optimizer = Muon(schedule, rest_rate=settings.rest_rate, momentum=settings.momentum, decay=settings.weight_decay)
     optimizer.build(model.trainable_variables)
@@ -152,14 +153,14 @@ def _compile(data: TrainingData, settings: TrainSettings, precision: str) -> ker
 
 def _steps(data: TrainingData, settings: TrainSettings) -> int:
     """Return the number of batches in an epoch."""
-    return max(1, min(settings.epoch_images, len(data.train)) // settings.batch_size)
+    return data.epoch_size(settings.epoch_images) // settings.batch_size
 
 
 def _fingerprint(data: TrainingData, settings: TrainSettings, precision: str) -> str:
     """Return a SHA-256 of all that decides what the training gives."""
     facts = [asdict(settings), precision, backend_name(), keras.__version__, data.n_classes]
     digest = hashlib.sha256(json.dumps(facts).encode())
-    for rows in (data.train, data.val):
+    for rows in (data.originals, data.generated, data.val):
         digest.update(np.asarray(data.labels[rows], np.int64).tobytes())
         for start in range(0, len(rows), 4096):
             digest.update(data.images[rows[start : start + 4096]].tobytes())
@@ -196,7 +197,7 @@ def _run_epoch(
     """Train one epoch (from 0); return its metrics, those on val for images of the size it was trained at."""
     size, steps = settings.size(epoch), _steps(data, settings)
     rng = np.random.default_rng([settings.seed, epoch])
-    rows = rng.permutation(data.train)[: steps * settings.batch_size]
+    rows = draw_rows(data, settings.epoch_images, rng)[: steps * settings.batch_size]
     batches = draw_batches(
         data, rows, size, batch_size=settings.batch_size, distortion=settings.distortion, mixup=settings.mixup, rng=rng
     )

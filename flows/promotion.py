@@ -110,5 +110,5 @@ def _read_images(root: Path, challenger: VersionInfo, sample_ids: np.ndarray) ->
         )
     from ferrule.samples import load_samples
 
-    samples = load_samples(root / "artifacts" / "ingest")
+    samples = load_samples(root / "artifacts" / "augment")
     return samples.images[np.searchsorted(samples.table["sample_id"], sample_ids)]

@@ -52,7 +52,7 @@ def is_current(root: Path) -> bool:
 
 
 def forget_lost_version(root: Path) -> None:
-    """Remove register's output where the store no longer has its version (mlruns/ was emptied, say), so that it runs."""
+    """Remove register's output where the store has lost that version (mlruns/ was emptied, say), so that it runs."""
     folder = root / "artifacts" / "register"
     if not (folder / "version.json").is_file():
         return

@@ -38,8 +38,8 @@ def run(params: Params, root: Path) -> None:
     shutil.rmtree(checkpoint.parent, ignore_errors=True)
     best = result.history.iloc[result.best_epoch - 1]
     print(
-        f"{settings.network} network on {len(data.train):,} images: {best['val_accuracy']:.1%} of {len(data.val):,} "
-        f"validation images right after epoch {result.best_epoch} of {settings.epochs}"
+        f"{settings.network} network: {best['val_accuracy']:.1%} of {len(data.val):,} validation images right after "
+        f"epoch {result.best_epoch} of {settings.epochs}, {data.epoch_size(settings.epoch_images):,} images each"
     )
 
 
@@ -52,13 +52,21 @@ def read_data(root: Path, classes: tuple[str, ...]) -> TrainingData:
     known = split["label"].isin(classes).to_numpy()
     labels = np.full(len(split), -1)
     labels[known] = class_ids(split["label"][known], classes)
-    rows = {name: np.flatnonzero((split["split"] == name).to_numpy() & known) for name in ("train", "val")}
-    return TrainingData(samples.images, labels, rows["train"], rows["val"], len(classes))
+    train, val = (known & (split["split"] == name).to_numpy() for name in ("train", "val"))
+    original = (split["sample_id"] == split["parent_id"]).to_numpy()
+    return TrainingData(
+        images=samples.images,
+        labels=labels,
+        originals=np.flatnonzero(train & original),
+        generated=np.flatnonzero(train & ~original),
+        val=np.flatnonzero(val),
+        n_classes=len(classes),
+    )
 
 
 def _describe(settings: TrainSettings, data: TrainingData) -> tuple[dict[str, object], dict[str, str]]:
     """Return the parameters and the tags of the training's MLflow run."""
     params = {f"train.{name}": value for name, value in asdict(settings).items() if name != "seed"}
-    counts = {"train_images": len(data.train), "val_images": len(data.val)}
+    counts = {"originals": len(data.originals), "generated": len(data.generated), "val_images": len(data.val)}
     tags = {"ferrule.backend": backend_name(), "ferrule.precision": choose_precision(settings.precision)}
     return {"seed": settings.seed, **params, **counts}, tags

@@ -120,17 +120,24 @@ def test_an_interrupted_dvc_leaves_no_process_and_no_lock_behind(toy_project):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
-def test_a_stopped_flow_stops_its_stages(number, toy_project):
+def test_a_stopped_flow_stops_its_stages_and_its_server(number, toy_project):
     root = toy_project(SLOW)
-    code = "from flows.training import train_challenger; train_challenger()"
-    flow = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(REPOSITORY)})
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(REPOSITORY),
+        "PREFECT_API_URL": "",
+        "PREFECT_HOME": str(root / "home"),
+    }
+    flow = subprocess.Popen([sys.executable, "-c", "from ferrule.cli import main; main(['run'])"], env=environment)
     try:
         wait_for(lambda: sleepers(root))
+        family = psutil.Process(flow.pid).children(recursive=True)
+        assert any("uvicorn" in " ".join(member.cmdline()) for member in family)
         flow.send_signal(number)
-        assert flow.wait(30) != 0
+        assert flow.wait(30) == 128 + number
     finally:
         flow.kill()
-    wait_for(lambda: not sleepers(root))
+    wait_for(lambda: not any(member.is_running() for member in family))
 
 
 def wait_for(condition, seconds=60):

@@ -56,14 +56,14 @@ def test_writes_model_and_history_and_tells_mlflow(project, capsys):
     assert load_network(folder / "model.keras").output_shape == (None, 3)
     history = pd.read_csv(folder / "history.csv")
     assert tuple(history.columns) == HISTORY_COLUMNS
-    assert "small network on 30 images: " in capsys.readouterr().out
+    assert "of 40 validation images right" in capsys.readouterr().out
 
     client = open_store(project)
     md5 = hashlib.md5((folder / "model.keras").read_bytes()).hexdigest()
     run = client.get_run(find_model_run(project, md5))
     assert run.info.status == "FINISHED"
     assert run.data.params["train.epochs"] == "2"
-    assert run.data.params["train_images"] == "30"
+    assert run.data.params["originals"] == "30"
     told = client.get_metric_history(run.info.run_id, "val_accuracy")
     assert [round(metric.value, 6) for metric in told] == history["val_accuracy"].round(6).tolist()
     assert run.data.metrics["images_per_second"] > 0
@@ -72,7 +72,7 @@ def test_writes_model_and_history_and_tells_mlflow(project, capsys):
 def test_only_train_rows_are_trained_on_and_only_val_rows_selected_on(project):
     data = train.read_data(project, load_params(project).ingest.classes)
     split = pd.read_parquet(project / "artifacts" / "split" / "split.parquet")
-    for name, rows in (("train", data.train), ("val", data.val)):
+    for name, rows in (("train", data.originals), ("val", data.val)):
         assert rows.tolist() == np.flatnonzero(split["split"] == name).tolist()
     assert data.labels.tolist() == [
         -1 if pd.isna(label) else ("angry", "happy", "neutral").index(label) for label in split["label"]

@@ -12,7 +12,7 @@ import pytest
 from conftest import REPOSITORY
 from tiny_training import SETTINGS, make_data, train_tiny
 
-from ferrule.batches import TrainingData, draw_batches
+from ferrule.batches import TrainingData, draw_batches, draw_rows
 from ferrule.checkpoint import load_checkpoint
 from ferrule.errors import DataError, FerruleError, ParameterError
 from ferrule.inference import predict_probabilities
@@ -92,13 +92,23 @@ def test_what_cannot_be_trained_is_one_clear_sentence(tmp_path, data, changes, e
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(("limit", "originals", "generated"), [(50, 50, 0), (84, 84, 0), (90, 84, 6), (999, 84, 28)])
+def test_an_epoch_takes_originals_first_and_then_generated_images(limit, originals, generated):
+    data = make_data()
+    first, other = (draw_rows(data, limit, np.random.default_rng(seed)) for seed in (0, 1))
+    assert len(set(first)) == len(first) == data.epoch_size(limit)
+    assert np.isin(first, data.originals).sum() == originals
+    assert np.isin(first, data.generated).sum() == generated
+    assert not np.array_equal(first, other)
+
+
 def batches_of(data: TrainingData, *, seed: int = 0, mixup: float = 0.0, distortion: Distortion = STILL) -> list:
     rng = np.random.default_rng(seed)
-    return list(draw_batches(data, data.train, 48, batch_size=20, distortion=distortion, mixup=mixup, rng=rng))
+    return list(draw_batches(data, np.arange(50), 48, batch_size=20, distortion=distortion, mixup=mixup, rng=rng))
 
 
 def test_batches_leave_out_what_fills_none_and_keep_the_order():
-    data = make_data(train=50)
+    data = make_data()
     batches = batches_of(data)
     assert [images.shape for images, _ in batches] == [(20, 48, 48, 1)] * 2
     assert (np.concatenate([images for images, _ in batches])[..., 0] == data.images[:40]).all()
@@ -106,7 +116,7 @@ def test_batches_leave_out_what_fills_none_and_keep_the_order():
 
 
 def test_batches_read_only_their_rows_of_a_file(tmp_path):
-    data = make_data(train=50)
+    data = make_data()
     np.save(tmp_path / "images.npy", data.images)
     on_disk = replace(data, images=np.load(tmp_path / "images.npy", mmap_mode="r"))
     for (left, _), (right, _) in zip(batches_of(data), batches_of(on_disk), strict=True):

@@ -17,16 +17,16 @@ from ferrule.engine import map_chunks, open_executor
 from ferrule.errors import DataError, ParameterError
 from ferrule.samples import IMAGE_SIZE
 
-CHUNK = (
-    512  # children a piece of work; larger ones fall out of the processor's cache (80,000 and 48,000 images/s at 1024)
-)
+CHUNK = 512  # children a piece of work; larger ones fall out of the processor's cache
 
 _NUMBERS = 16  # random numbers a child has; a multiple of 4, since Philox gives 4 a step of its counter
 _REDRAWS = 64  # before a child that will not differ from its parent is an error
 _ERASED_AREA = (0.02, 0.15)  # of the image; Zhong et al. (2017) go to 0.4, which hides a whole mouth and cheek at 48 px
 _ERASED_ASPECT = (0.3, 3.3)  # height by width, as there
 _CENTRE = (IMAGE_SIZE - 1) / 2
-_WARP = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+# Linear interpolation blurs, and only rare classes have many children: a network then learns that blurred means rare.
+# Laplacian variance over image variance, mean of FER-2013: originals 0.81, children linear 0.49, cubic 0.72, this 0.80.
+_WARP = cv2.INTER_LANCZOS4 | cv2.WARP_INVERSE_MAP
 
 
 @dataclass(frozen=True)

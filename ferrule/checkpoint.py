@@ -1,6 +1,7 @@
 """The state of a training between two epochs, on disk: what is killed goes on from here."""
 
 import os
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,8 +48,8 @@ def save_checkpoint(state: TrainingState, fingerprint: str, path: Path) -> None:
 
 
 def load_checkpoint(fingerprint: str, path: Path) -> TrainingState | None:
-    """Read what `save_checkpoint` wrote; None where there is nothing, or only of other data and settings."""
-    if not path.is_file():
+    """Read what `save_checkpoint` wrote; None where there is nothing, or only of other data, settings or code."""
+    if not path.is_file() or not zipfile.is_zipfile(path):
         return None
     with np.load(path) as content:
         if content["fingerprint"] != fingerprint:

@@ -35,6 +35,11 @@ def main(arguments: list[str] | None = None) -> None:
             traceback.print_exc()
         click.echo(f"ferrule: {error}", err=True)
         status = 1
+    except OSError as error:  # a full disk, a folder that may not be written
+        if "--debug" in arguments:
+            traceback.print_exc()
+        click.echo(f"ferrule: {error}; free or allow what it names.", err=True)
+        status = 1
     except click.ClickException as error:
         error.show()
         status = error.exit_code

@@ -11,6 +11,8 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPool
 from contextlib import contextmanager
 from typing import TypeVar
 
+from ferrule.errors import ParameterError
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -19,7 +21,10 @@ def worker_count() -> int:
     """Return FERRULE_WORKERS, or the number of cores that this process may use."""
     # Only Linux tells which cores this process may use (a container's share, say).
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return int(os.environ.get("FERRULE_WORKERS", 0)) or usable or 1
+    asked = os.environ.get("FERRULE_WORKERS", "0")
+    if not asked.isdecimal():
+        raise ParameterError(f"Expected a number in FERRULE_WORKERS; got {asked!r}; set it to the number of workers.")
+    return int(asked) or usable or 1
 
 
 @contextmanager

@@ -5,7 +5,7 @@ Two aliases say what a version is: the newest is `challenger`, the one that is s
 
 import importlib.metadata
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +17,16 @@ from ferrule.promotion import Candidate
 from ferrule.samples import IMAGE_SIZE
 from ferrule.store import experiment_id, fluent_store, open_store
 from ferrule.tracking import (
+    BACKEND_TAG,
     EVALUATION_FOLDER,
     MODEL_TAG,
+    TEST_TAG,
     count_look,
     digest_file,
-    digest_test_set,
     find_model_run,
-    search_runs,
+    log_table,
+    model_runs,
+    read_table,
 )
 
 if TYPE_CHECKING:
@@ -38,6 +41,7 @@ CLASSES_TAG = "ferrule.classes"
 DATA_TAG = "ferrule.data_md5"
 SERVED_TAG = "ferrule.served_md5"
 VALIDATED_TAG = "ferrule.validated"
+RESCORE_FOLDER = "rescore"  # of a run's files: predictions on the test images of other models, a folder a test MD5
 
 _SERVED = Path(__file__).with_name("served.py")
 _PACKAGES = ("mlflow", "keras", "numpy", "pandas")  # what served.py imports; the backend comes on top
@@ -45,7 +49,7 @@ _PACKAGES = ("mlflow", "keras", "numpy", "pandas")  # what served.py imports; th
 
 @dataclass(frozen=True)
 class VersionInfo:
-    """A version of the registered model, with the scores of the newest run that made or scored these bytes."""
+    """A version of the registered model, with the scores of the newest run that scored these bytes."""
 
     name: str
     version: str
@@ -132,44 +136,50 @@ def move_alias(root: Path, name: str, alias: str, version: str) -> None:
 
 
 def load_version(root: Path, name: str, which: str = CHAMPION) -> "PyFuncModel":
-    """Return the model as it is served: `predict` takes uint8 (n, 48, 48) and returns the table of served.py."""
+    """Return the model as it is served: `predict` takes uint8 (n, 48, 48) and returns the table of served.py.
+
+    It runs on the backend in use here, whichever it was trained on.
+    """
     describe_version(root, name, which)
+    address = f"models:/{name}/{which}" if which.isdecimal() else f"models:/{name}@{which}"
     with fluent_store(root):
         import mlflow
 
-        return mlflow.pyfunc.load_model(f"models:/{name}/{which}" if which.isdecimal() else f"models:/{name}@{which}")
-
-
-def read_predictions(root: Path, info: VersionInfo) -> pd.DataFrame | None:
-    """Return the held-out predictions that evaluate logged for a version, or None where the store lacks them."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        path = open_store(root).download_artifacts(info.run_id, f"{EVALUATION_FOLDER}/predictions.parquet")
-    except (MlflowException, OSError):
-        return None
-    return pd.read_parquet(path)
+        return mlflow.pyfunc.load_model(address, model_config={"backend": _current_backend()})
 
 
 def read_candidate(root: Path, info: VersionInfo) -> Candidate:
-    """Return what the gate before the champion alias wants to know of a version."""
+    """Return what the gate before the champion alias wants to know of a version, from what evaluate logged."""
+    seen = read_table(root, info.run_id, f"{EVALUATION_FOLDER}/seen.parquet")
     return Candidate(
         version=info.version,
         validated=info.tags.get(VALIDATED_TAG) == "true",
         accuracy=info.metrics.get("test_accuracy", 0.0),
         recalls={name: info.metrics.get(f"test_recall_{name}", 0.0) for name in info.classes},
-        predictions=read_predictions(root, info),
+        predictions=read_table(root, info.run_id, f"{EVALUATION_FOLDER}/predictions.parquet"),
+        seen=None if seen is None else seen["pixel_hash"],
     )
 
 
-def rescore(root: Path, info: VersionInfo, predictions: pd.DataFrame, images: np.ndarray) -> Candidate:
-    """Return a version as a candidate with predictions of its own for other images, asked for now: a counted look.
+def rescore(root: Path, info: VersionInfo, test: pd.DataFrame, images: np.ndarray, *, test_md5: str) -> pd.DataFrame:
+    """Return predictions of a version on test images of another model, asked for now: a counted look.
 
-    `predictions` is the table of another model on them, `images` are theirs, uint8 (n, 48, 48), row by row.
+    `test` is that model's table on them, `images` are theirs, uint8 (n, 48, 48), row by row; `test_md5` names the set
+    they are from. `read_rescored` gives the table again without a look.
     """
-    count_look(root, info.model_md5, digest_test_set(predictions))
+    count_look(root, info.model_md5, test_md5)
     said = pd.DataFrame(load_version(root, info.name, info.version).predict(images))
-    return replace(read_candidate(root, info), predictions=predictions.assign(predicted=said["label"].to_numpy()))
+    table = test[["split", "label", "pixel_hash"]].assign(predicted=said["label"].to_numpy())
+    log_table(root, info.model_md5, f"{RESCORE_FOLDER}/{test_md5}", "predictions.parquet", table)
+    return table
+
+
+def read_rescored(root: Path, info: VersionInfo, *, test_md5: str) -> pd.DataFrame | None:
+    """Return what `rescore` kept of these test images with any run of the version's bytes, or None."""
+    path = f"{RESCORE_FOLDER}/{test_md5}/predictions.parquet"
+    runs = model_runs(open_store(root), info.model_md5)
+    tables = (read_table(root, str(run.info.run_id), path) for run in runs)
+    return next((table for table in tables if table is not None), None)
 
 
 def serving_signature(classes: tuple[str, ...]) -> "ModelSignature":
@@ -214,6 +224,7 @@ def _create_version(
 
     logged = client.create_logged_model(experiment_id(client), name, source_run_id=run_id, tags=tags)
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
+    backend = _trained_backend(client, tags[MODEL_TAG])
     with fluent_store(root):
         import mlflow
 
@@ -221,26 +232,39 @@ def _create_version(
             model_id=logged.model_id,
             python_model=str(_SERVED),
             artifacts={"network": str(network)},
-            model_config={"classes": list(classes), "backend": _backend()},
+            model_config={"classes": list(classes), "backend": backend},
             signature=serving_signature(classes),
             input_example=_example(),
-            pip_requirements=_requirements(),
+            pip_requirements=_requirements(backend),
         )
         # Inside the block too: the registry looks for the logged model in whatever store is the global one.
         return client.create_model_version(name, logged.model_uri, run_id, tags=tags, model_id=logged.model_id)
 
 
-def _backend() -> str:
+def _trained_backend(client: "MlflowClient", model_md5: str) -> str:
+    """Return the Keras backend that the newest training of the model used, or the one in use where that is lost."""
+    trained = (run.data.tags.get(BACKEND_TAG) for run in model_runs(client, model_md5))
+    return next((backend for backend in trained if backend), None) or _current_backend()
+
+
+def _current_backend() -> str:
     """Return the Keras backend in use, which is also the name of its package."""
     from ferrule.backends import backend_name
 
     return backend_name()
 
 
-def _requirements() -> list[str]:
-    """Return what served.py imports, in the versions installed here; a build like 2.13.0+cpu has its base's."""
-    versions = {package: importlib.metadata.version(package) for package in (*_PACKAGES, _backend())}
-    return [f"{package}=={version.partition('+')[0]}" for package, version in versions.items()]
+def _requirements(backend: str) -> list[str]:
+    """Return what served.py imports, in the versions installed here; a backend that is not has no version."""
+    return [_pin(package) for package in (*_PACKAGES, backend)]
+
+
+def _pin(package: str) -> str:
+    """Return the requirement of a package at its version here; a build like 2.13.0+cpu has its base's."""
+    try:
+        return f"{package}=={importlib.metadata.version(package).partition('+')[0]}"
+    except importlib.metadata.PackageNotFoundError:
+        return package
 
 
 def _example() -> np.ndarray:
@@ -251,11 +275,15 @@ def _example() -> np.ndarray:
 
 
 def _describe(client: "MlflowClient", version: "ModelVersion") -> VersionInfo:
-    """Return a version with the scores of the newest run of its bytes, which may not be the one it was made in."""
+    """Return a version with the scores of the newest scored run of its bytes, which may not be the one it was made in.
+
+    A training that gave the same bytes again has a newer run, without scores: DVC finds nothing to evaluate.
+    """
     full = client.get_model_version(version.name, version.version)  # a search leaves the aliases out
     model_md5 = full.tags.get(MODEL_TAG, "")
-    runs = search_runs(client, f"tags.`{MODEL_TAG}` = '{model_md5}'")
-    run = runs[0] if runs else client.get_run(str(full.run_id))
+    runs = model_runs(client, model_md5)
+    scored = [run for run in runs if TEST_TAG in run.data.tags]
+    run = next(iter(scored or runs), None) or client.get_run(str(full.run_id))
     return VersionInfo(
         name=full.name,
         version=str(full.version),

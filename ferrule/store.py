@@ -58,6 +58,11 @@ def store_uri(root: Path) -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{_database(root)}"
 
 
+def has_store(root: Path) -> bool:
+    """Tell whether there is a store to ask: a server, or a local one that was made; asking makes none."""
+    return not _is_local(root) or _database(root).is_file()
+
+
 def experiment_id(client: "MlflowClient") -> str:
     """Return the id of the one experiment that holds every run of Ferrule."""
     experiment = client.get_experiment_by_name(EXPERIMENT)

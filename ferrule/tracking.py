@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 MODEL_TAG = "ferrule.model_md5"
 TEST_TAG = "ferrule.test_md5"  # which images the logged test scores are of
+BACKEND_TAG = "ferrule.backend"  # of the run that trained a model
 TRAINING_TAG = "ferrule.training"
 PLACE_TAG = "ferrule.place"
 FLOW_TAG = "ferrule.flow_run_id"
@@ -88,7 +90,7 @@ def find_model_run(root: Path, model_md5: str) -> str:
     (DVC restores a model from its cache without training it, also where the store is new.)
     """
     client = open_store(root)
-    runs = search_runs(client, f"tags.`{MODEL_TAG}` = '{model_md5}'")
+    runs = model_runs(client, model_md5)
     if runs:
         return str(runs[0].info.run_id)
     run = client.create_run(experiment_id(client), tags=flow_tags() | {MODEL_TAG: model_md5})
@@ -126,11 +128,36 @@ def log_evaluation(root: Path, model_md5: str, test_md5: str, metrics: dict[str,
     """Log the blocks of metrics.json, and the files of `folder`, to the run of the model, unless they are there."""
     client, run_id, scores = open_store(root), find_model_run(root, model_md5), flatten_scores(metrics)
     known = client.get_run(run_id).data
-    if known.tags.get(TEST_TAG) == test_md5 and scores.items() <= known.metrics.items():
+    logged = {Path(file.path).name for file in client.list_artifacts(run_id, EVALUATION_FOLDER)}
+    complete = logged >= {path.name for path in folder.iterdir()}
+    if complete and known.tags.get(TEST_TAG) == test_md5 and scores.items() <= known.metrics.items():
         return
     client.log_artifacts(run_id, str(folder), EVALUATION_FOLDER)
     log_metrics(client, run_id, scores)
     client.set_tag(run_id, TEST_TAG, test_md5)
+
+
+def log_table(root: Path, model_md5: str, folder: str, name: str, table: pd.DataFrame) -> None:
+    """Keep a table as the file `<folder>/<name>` (Parquet) of the run of the model."""
+    with TemporaryDirectory() as place:
+        table.to_parquet(Path(place) / name, index=False)
+        open_store(root).log_artifact(find_model_run(root, model_md5), str(Path(place) / name), folder)
+
+
+def read_table(root: Path, run_id: str, path: str) -> pd.DataFrame | None:
+    """Return a Parquet file of a run, or None where the store lacks it."""
+    from mlflow.exceptions import MlflowException
+
+    with TemporaryDirectory() as place:  # MLflow copies the file, and would leave the copy behind
+        try:
+            return pd.read_parquet(open_store(root).download_artifacts(run_id, path, place))
+        except (MlflowException, OSError):
+            return None
+
+
+def model_runs(client: "MlflowClient", model_md5: str) -> "list[Run]":
+    """Return the runs that made or scored the model of these bytes, newest first."""
+    return search_runs(client, f"tags.`{MODEL_TAG}` = '{model_md5}'")
 
 
 def digest_file(path: Path) -> str:

@@ -29,12 +29,15 @@ from ferrule.views import Distortion
 
 HISTORY_COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
 
+_EPOCH_CODE = ("backends", "batches", "inference", "muon", "network", "tensorflow_layers", "training", "views")
+
 
 @dataclass(frozen=True)
 class TrainSettings:
     """The section `train` of params.yaml, where each value is explained, and the seed."""
 
     seed: int
+    backend: str
     network: str
     precision: str
     epochs: int
@@ -96,7 +99,7 @@ def fit(
     make_deterministic()
     precision = choose_precision(settings.precision)
     model = _compile(data, settings, precision)
-    fingerprint = _fingerprint(data, settings, precision)
+    fingerprint = fingerprint_training(data, settings)
     state = _resume(model, fingerprint, checkpoint)
     with _start_progress(data, settings, done=len(state.history)) as progress:
         for epoch in range(len(state.history), settings.epochs):
@@ -108,6 +111,24 @@ def fit(
             save_checkpoint(state, fingerprint, checkpoint)
     plain = rebuild_plain(settings.network, data.n_classes, state.best, dropout=settings.dropout, seed=settings.seed)
     return Fit(plain, _tabulate(state), state.best_epoch)
+
+
+def fingerprint_training(data: TrainingData, settings: TrainSettings) -> str:
+    """Return a SHA-256 of all that decides what the training gives."""
+    precision = choose_precision(settings.precision)
+    facts = [asdict(settings), precision, _digest_code(), keras.__version__, data.n_classes]
+    digest = hashlib.sha256(json.dumps(facts).encode())
+    for rows in (data.originals, data.generated, data.val):
+        digest.update(np.asarray(data.labels[rows], np.int64).tobytes())
+        for start in range(0, len(rows), 4096):
+            digest.update(data.images[rows[start : start + 4096]].tobytes())
+    return digest.hexdigest()
+
+
+def _digest_code() -> str:
+    """Return a SHA-256 of the modules that decide what an epoch does: other code must not go on from a checkpoint."""
+    sources = [Path(__file__).with_name(f"{name}.py").read_bytes() for name in _EPOCH_CODE]
+    return hashlib.sha256(b"".join(sources)).hexdigest()
 
 
 def _check(data: TrainingData, settings: TrainSettings) -> None:
@@ -126,8 +147,16 @@ def _check(data: TrainingData, settings: TrainSettings) -> None:
             f"Expected training images of each of {data.n_classes} classes; got none of class {missing[0]}; "
             "bring some or take it out of ingest.classes."
         )
-    if settings.sizes[-1] != IMAGE_SIZE:
-        raise ParameterError(f"Expected train.sizes to end with {IMAGE_SIZE}; got {list(settings.sizes)}; correct it.")
+    if settings.size(settings.epochs - 1) != IMAGE_SIZE:
+        raise ParameterError(
+            f"Expected the last epoch at {IMAGE_SIZE} pixels, since only such epochs can be selected; got train.sizes "
+            f"{list(settings.sizes)} over {settings.epochs} epochs; end them with {IMAGE_SIZE} or list fewer."
+        )
+    if settings.backend != backend_name():
+        raise ParameterError(
+            f"Expected Keras on train.backend, {settings.backend}; it runs on {backend_name()}; unset KERAS_BACKEND or "
+            "change train.backend, so that DVC knows of it."
+        )
 
 
 def _compile(data: TrainingData, settings: TrainSettings, precision: str) -> keras.Model:
@@ -154,17 +183,6 @@ def _compile(data: TrainingData, settings: TrainSettings, precision: str) -> ker
 def _steps(data: TrainingData, settings: TrainSettings) -> int:
     """Return the number of batches in an epoch."""
     return data.epoch_size(settings.epoch_images) // settings.batch_size
-
-
-def _fingerprint(data: TrainingData, settings: TrainSettings, precision: str) -> str:
-    """Return a SHA-256 of all that decides what the training gives."""
-    facts = [asdict(settings), precision, backend_name(), keras.__version__, data.n_classes]
-    digest = hashlib.sha256(json.dumps(facts).encode())
-    for rows in (data.originals, data.generated, data.val):
-        digest.update(np.asarray(data.labels[rows], np.int64).tobytes())
-        for start in range(0, len(rows), 4096):
-            digest.update(data.images[rows[start : start + 4096]].tobytes())
-    return digest.hexdigest()
 
 
 def _resume(model: keras.Model, fingerprint: str, checkpoint: Path) -> TrainingState:

@@ -1,5 +1,6 @@
 """The workflow's commands: data, run, promote, status, ui. Each imports what it needs when it runs, not before."""
 
+import os
 import time
 from pathlib import Path
 
@@ -28,7 +29,7 @@ def use(path: Path) -> None:
     from flows.data import use_data
     from flows.project import enter_project
 
-    path = path.expanduser().absolute()  # as the person wrote it, before the root becomes the current folder
+    path = Path(os.path.expanduser(path)).absolute()  # noqa: PTH111  # keeps an unknown ~user; as the person wrote it, before the root becomes the current folder
     click.echo(use_data(enter_project(), path))
 
 
@@ -50,12 +51,14 @@ def run(promote: bool) -> None:
 
     root = enter_project()
     start = time.monotonic()
+    from flows.logs import reporting_plainly
     from flows.promotion import promote_challenger
     from flows.report import print_result
     from flows.training import train_challenger
 
-    runs = train_challenger(root)
-    decision = promote_challenger(root) if promote else None
+    with reporting_plainly():
+        runs = train_challenger(root)
+        decision = promote_challenger(root) if promote else None
     print_result(root, runs, decision, time.monotonic() - start)
 
 
@@ -65,9 +68,11 @@ def promote_command() -> None:
     from flows.project import enter_project
 
     root = enter_project()
+    from flows.logs import reporting_plainly
     from flows.promotion import promote_challenger
 
-    decision = promote_challenger(root)
+    with reporting_plainly():
+        decision = promote_challenger(root)
     click.echo(decision.sentence)
     if decision.refused:
         raise click.exceptions.Exit(1)

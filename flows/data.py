@@ -32,8 +32,11 @@ def draw_sample_data(root: Path, replace: bool = False) -> str:
             "in its place (what was there stays in DVC's cache)."
         )
     draft = _fresh_draft(root)
-    write_sample(draft / "fer2013.csv")
-    _put_in_place(root, draft)
+    try:
+        write_sample(draft / "fer2013.csv")
+        _put_in_place(root, draft)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
     return f"The embedded sample, drawn by Ferrule, is in {DATA}/ ({read_data_md5(root)})."
 
 
@@ -84,7 +87,12 @@ def ensure_data(root: Path) -> str:
     if md5 is None:
         raise WorkflowError("Expected data; there is none; run `ferrule data sample` or `ferrule data use PATH`.")
     if (root / DATA).is_dir():
-        return f"Data: {md5}."
+        if _holds_what_is_pinned(root):
+            return f"Data: {md5}."
+        raise WorkflowError(
+            f"Expected in {DATA}/ what {POINTER} pins ({md5}); other files are there; run `dvc add {DATA}` to go on "
+            f"with them, or `dvc checkout --force {POINTER}` to have the pinned ones back."
+        )
     for command in ("checkout", "pull"):
         try:
             run_dvc(root, command, POINTER)
@@ -100,7 +108,9 @@ def ensure_data(root: Path) -> str:
 
 
 def _holds_what_is_pinned(root: Path) -> bool:
-    return (root / DATA).is_dir() and run_dvc(root, "status", POINTER, "--json").strip().endswith("{}")
+    if not (root / DATA).is_dir() or read_data_md5(root) is None:
+        return False
+    return run_dvc(root, "status", POINTER, "--json").strip().endswith("{}")
 
 
 def _fresh_draft(root: Path) -> Path:
@@ -113,6 +123,11 @@ def _fresh_draft(root: Path) -> Path:
 def _put_in_place(root: Path, draft: Path) -> None:
     """Make `draft` the new data/, and data.dvc its pointer; on any failure the former data/ is back in its place."""
     data, former = root / DATA, root / FORMER
+    if data.exists() and not _holds_what_is_pinned(root):
+        raise DataError(
+            f"Expected in {DATA}/ only what {POINTER} pins, since it is to be replaced; other files are there; move "
+            f"them away, or keep them with `dvc add {DATA}`."
+        )
     shutil.rmtree(former, ignore_errors=True)
     if data.exists():
         data.rename(former)

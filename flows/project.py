@@ -5,8 +5,13 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+
+from configobj import ConfigObj
 
 from ferrule.errors import WorkflowError
 
@@ -14,7 +19,11 @@ MARKER = "dvc.yaml"
 TAIL_LINES = 12  # of a failed command, shown with the error
 STOP_TIMEOUT = 10  # seconds
 
+BUSY = "is busy, it is being blocked by"  # what DVC says of files that another DVC reads or writes
+BUSY_TIMEOUT = 20  # seconds
+
 _running: set[subprocess.Popen] = set()  # so that a flow that is stopped can stop what its threads wait for
+_stopping = threading.Event()
 
 
 def find_root(start: Path | None = None) -> Path:
@@ -31,16 +40,46 @@ def enter_project() -> Path:
     root = find_root()
     os.chdir(root)
     if not (root / ".git").exists():
-        (root / ".dvc" / "config.local").write_text("[core]\n    no_scm = true\n")
+        _do_without_git(root / ".dvc" / "config.local")
     return root
 
 
-def run_dvc(root: Path, *arguments: str, on_line: Callable[[str], None] | None = None, **variables: str) -> str:
+def _do_without_git(settings: Path) -> None:
+    """Set core.no_scm in DVC's local settings, and keep what else stands there (the keys of a remote, say)."""
+    settings.parent.mkdir(exist_ok=True)
+    local = ConfigObj(str(settings))
+    if local.get("core", {}).get("no_scm") != "true":
+        local.setdefault("core", {})["no_scm"] = "true"
+        local.write()
+
+
+def run_dvc(
+    root: Path,
+    *arguments: str,
+    on_line: Callable[[str], None] | None = None,
+    patience: float = BUSY_TIMEOUT,
+    variables: Mapping[str, str] | None = None,
+) -> str:
     """Run `dvc ARGUMENTS` in `root` and return what it printed, handing each line to `on_line` as it comes.
 
-    `variables` are added to the environment of DVC and so of its stages. Raises WorkflowError with the last lines where
-    DVC fails.
+    `variables` are added to the environment of DVC and so of its stages. Where another DVC holds what this one needs it
+    is tried again for `patience` seconds. Raises WorkflowError with the last lines where DVC fails.
     """
+    deadline = time.monotonic() + patience
+    while True:
+        failed, lines = _run_once(root, arguments, on_line, variables or {})
+        if not failed:
+            return "\n".join(lines)
+        tail = "\n".join([line for line in lines if line.strip()][-TAIL_LINES:])
+        if BUSY not in tail or time.monotonic() > deadline:
+            raise WorkflowError(f"`dvc {' '.join(arguments)}` failed; its last lines:\n{tail}")
+        time.sleep(1)
+
+
+def _run_once(
+    root: Path, arguments: tuple[str, ...], on_line: Callable[[str], None] | None, variables: Mapping[str, str]
+) -> tuple[bool, list[str]]:
+    """Run DVC and return whether it failed, and its lines."""
     process = subprocess.Popen(
         [sys.executable, "-m", "dvc", *arguments],
         cwd=root,
@@ -50,36 +89,42 @@ def run_dvc(root: Path, *arguments: str, on_line: Callable[[str], None] | None =
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        start_new_session=True,  # its own process group, which `_stop` ends as a whole
+        start_new_session=True,  # its own process group, which `stop_group` ends as a whole
     )
     _running.add(process)
     lines: list[str] = []
     try:
+        if _stopping.is_set():
+            raise WorkflowError(f"`dvc {' '.join(arguments)}` was stopped.")
         assert process.stdout is not None
         for line in process.stdout:
             lines.append(line.rstrip())
             if on_line and line.strip():
                 on_line(line.rstrip())
-        failed = process.wait() != 0
+        return process.wait() != 0, lines
     except BaseException:
-        _stop(process)
+        stop_group(process)
         raise
     finally:
         _running.discard(process)
-    if failed:
-        tail = "\n".join(line for line in lines if line.strip()).splitlines()[-TAIL_LINES:]
-        raise WorkflowError(f"`dvc {' '.join(arguments)}` failed; its last lines:\n" + "\n".join(tail))
-    return "\n".join(lines)
 
 
-def stop_dvc() -> None:
-    """Stop every DVC that `run_dvc` has under way in any thread, with the stage it runs; its checkpoint stays."""
-    for process in list(_running):
-        _stop(process)
+@contextmanager
+def stopping_together() -> Iterator[None]:
+    """Where an exception leaves the block, stop every DVC that its threads have under way, with the stage it runs."""
+    try:
+        yield
+    except BaseException:
+        _stopping.set()  # for threads that are about to start one
+        for process in list(_running):
+            stop_group(process)
+        raise
+    finally:
+        _stopping.clear()
 
 
-def _stop(process: subprocess.Popen) -> None:
-    """End a process and all that it started, so that no training goes on unseen and no lock stays behind."""
+def stop_group(process: subprocess.Popen) -> None:
+    """End a process that leads its own group, and all it started: no training goes on unseen, no port stays taken."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -88,7 +133,7 @@ def _stop(process: subprocess.Popen) -> None:
     process.wait()
 
 
-def _environment(variables: dict[str, str]) -> dict[str, str]:
+def _environment(variables: Mapping[str, str]) -> dict[str, str]:
     """Return this environment with this interpreter first in PATH, since the stages' commands say `python`."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1", "DVC_NO_ANALYTICS": "1", **variables}

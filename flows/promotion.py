@@ -1,7 +1,7 @@
 """The promotion flow: the challenger becomes the champion if it passes the gate, and it is said why or why not."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,15 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
 from ferrule.errors import RegistryError
-from ferrule.promotion import Candidate, Decision, Gate, decide_promotion, find_predictions
+from ferrule.promotion import (
+    Candidate,
+    Decision,
+    Gate,
+    decide_promotion,
+    find_obstacle,
+    find_predictions,
+    select_new_images,
+)
 from ferrule.registry import (
     CHALLENGER,
     CHAMPION,
@@ -20,8 +28,10 @@ from ferrule.registry import (
     find_version,
     move_alias,
     read_candidate,
+    read_rescored,
     rescore,
 )
+from ferrule.tracking import digest_test_set
 from pipelines.params import load_params
 
 
@@ -70,14 +80,13 @@ def promote_challenger(root: Path | None = None) -> Promotion:
 
 @task(task_run_name="judge", cache_policy=NO_CACHE, persist_result=False)
 def judge(root: Path, challenger: VersionInfo, champion: VersionInfo | None, gate: Gate) -> Decision:
-    """Compare the two on the challenger's test images; a champion that never saw them is asked now (a counted look)."""
+    """Compare the two on test images that are new to both; a champion that was not asked about them is asked now."""
     one = read_candidate(root, challenger)
-    other = read_candidate(root, champion) if champion else None
-    if champion and other and champion.version != challenger.version and _lacks_predictions(one, other):
-        get_run_logger().info(f"Version {champion.version} has not seen these test images: it predicts them now.")
-        assert one.predictions is not None
-        test = one.predictions[one.predictions["split"] == "test"].reset_index(drop=True)
-        other = rescore(root, champion, test, _read_images(root, challenger, test["sample_id"].to_numpy()))
+    if champion is None:
+        return decide_promotion(one, None, gate)
+    other = read_candidate(root, champion)
+    if champion.version != challenger.version and not find_obstacle(one, other):
+        other = _complete_predictions(root, challenger, champion, one, other)
     return decide_promotion(one, other, gate)
 
 
@@ -93,11 +102,23 @@ def _outcome(decision: Decision, challenger: VersionInfo, champion: VersionInfo 
     return "unchanged" if champion and champion.version == challenger.version else "refused"
 
 
-def _lacks_predictions(challenger: Candidate, champion: Candidate) -> bool:
-    if challenger.predictions is None or set(challenger.recalls) != set(champion.recalls):
-        return False  # decide_promotion refuses these; there is nothing to predict
-    test = challenger.predictions[challenger.predictions["split"] == "test"]
-    return bool(find_predictions(test, champion).isna().any())
+def _complete_predictions(
+    root: Path, challenger: VersionInfo, champion: VersionInfo, one: Candidate, other: Candidate
+) -> Candidate:
+    """Return the champion with predictions on the images it is compared on: its own, those kept, or a counted look."""
+    images = select_new_images(one, other)
+    if not find_predictions(images, other).isna().any():
+        return other
+    assert one.predictions is not None
+    test_md5 = digest_test_set(one.predictions)
+    other = replace(other, predictions=read_rescored(root, champion, test_md5=test_md5))
+    if find_predictions(images, other).isna().any():
+        get_run_logger().info(
+            f"Version {champion.version} was not asked about these test images: it predicts them now."
+        )
+        pixels = _read_images(root, challenger, images["sample_id"].to_numpy())
+        other = replace(other, predictions=rescore(root, champion, images, pixels, test_md5=test_md5))
+    return other
 
 
 def _read_images(root: Path, challenger: VersionInfo, sample_ids: np.ndarray) -> np.ndarray:

@@ -69,5 +69,5 @@ def _describe(version: dict[str, Any] | None) -> str:
         return "none"
     score = version["test"].get("accuracy")
     return f"{version['name']} version {version['version']}" + (
-        f", test accuracy {score['value']:.1%}" if score else ""
+        f", test accuracy {100 * score['value']:.1f} %" if score else ""
     )

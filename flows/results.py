@@ -6,12 +6,13 @@ from pathlib import Path
 from ferrule.errors import WorkflowError
 
 METRICS = "artifacts/evaluate/metrics.json"
+SPLIT = "artifacts/split/split.json"
 BEGIN = "<!-- results: `ferrule results --write README.md` writes what follows -->"
 END = "<!-- end of results -->"
 
 BLOCKS = {
-    "test": "test (PrivateTest, official)",
-    "test_tta": "test, with test-time averaging",
+    "test": "test ({strategy} split)",
+    "test_tta": "the same, with test-time averaging",
     "test_leak_free": "test, images without a twin elsewhere",
     "test_leak_free_tta": "the same, with test-time averaging",
     "val": "validation",
@@ -35,11 +36,12 @@ def results_table(root: Path) -> str:
     if not path.is_file():
         raise WorkflowError(f"Expected {METRICS}, which evaluate writes; it is not there; run `ferrule run`.")
     metrics = json.loads(path.read_text())
+    strategy = json.loads((root / SPLIT).read_text())["strategy"]
     lines = [f"| | images | {' | '.join(COLUMNS.values())} |", "|---" * (len(COLUMNS) + 2) + "|"]
     for block, name in BLOCKS.items():
         if block in metrics:
             cells = [_cell(metrics[block][column], column not in PLAIN) for column in COLUMNS]
-            lines.append(f"| {name} | {metrics[block]['rows']:,} | {' | '.join(cells)} |")
+            lines.append(f"| {name.format(strategy=strategy)} | {metrics[block]['rows']:,} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

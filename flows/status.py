@@ -5,11 +5,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ferrule.errors import WorkflowError
 from flows.dag import read_dag
-from flows.project import run_dvc
+from flows.project import BUSY, run_dvc
 from pipelines.lineage import read_data_md5
 
 ALIASES = ("challenger", "champion")
+SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
@@ -35,14 +37,14 @@ class Summary:
             ("validated", self.validated),
             ("near-duplicate groups", _count(self.near_groups)),
             ("generated", _count(self.generated)),
-            ("train / val / test", " / ".join(_count(self.sizes.get(s, 0)) or "" for s in ("train", "val", "test"))),
+            ("train / val / test", self.sizes and " / ".join(f"{self.sizes.get(s, 0):,}" for s in SPLITS)),
             ("dropped (twins, blanks)", _count(self.sizes.get("dropped"))),
             ("test accuracy", _score(self.accuracy)),
             ("  with test-time averaging", _score(self.accuracy_tta)),
             ("  on images without a twin", _score(self.accuracy_leak_free)),
             ("test macro F1", _score(self.macro_f1)),
         ]
-        return [(name, value) for name, value in named if value]
+        return [(name, str(value)) for name, value in named if value]
 
 
 @dataclass(frozen=True)
@@ -63,25 +65,41 @@ class Status:
 
 def read_status(root: Path) -> Status:
     """Read the state of data, stages and registry under `root`; it starts nothing and changes nothing."""
-    summary = read_summary(root)
+    stages, summary = read_stage_states(root), read_summary(root)
+    ingested, divided = stages["ingest"] == "current", stages["split"] == "current"
     data = {
         "md5": read_data_md5(root),
         "present": (root / "data").is_dir(),
-        "images": summary.images_in,
-        "rejected": summary.rejected,
-        "splits": summary.sizes,
+        "images": summary.images_in if ingested else None,  # what an earlier ingest counted may be of other data
+        "rejected": summary.rejected if ingested else None,
+        "splits": summary.sizes if divided else None,
     }
-    return Status(data, read_stage_states(root), summary, {alias: read_alias(root, alias) for alias in ALIASES})
+    return Status(data, stages, summary, {alias: read_alias(root, alias) for alias in ALIASES})
 
 
 def read_stage_states(root: Path) -> dict[str, str]:
-    """Return each stage's state: `current`, `changed` (what it depends on differs) or `missing` (it has no output)."""
-    printed = run_dvc(root, "--wait-for-lock", "status", "--json")
-    stale = json.loads(printed[printed.index("{") :])
-    states = {}
-    for stage in read_dag(root).stages:
-        missing = not (root / "artifacts" / stage).exists()
-        states[stage] = "missing" if missing else "changed" if stage in stale else "current"
+    """Return each stage's state.
+
+    `missing`: it has no output; `changed`: what it depends on differs; `behind`: a stage before it is one of these, so
+    it may have to run; `current`: none of them; `running`: DVC runs stages at this moment, so that none can be told.
+    """
+    dag = read_dag(root)
+    try:
+        printed = run_dvc(root, "--wait-for-lock", "status", "--json", patience=2)
+    except WorkflowError as error:
+        if BUSY not in str(error):
+            raise
+        return dict.fromkeys(dag.stages, "running")
+    stale = set(json.loads(printed[printed.index("{") :]))
+    states: dict[str, str] = {}
+    for stage in dag.stages:
+        if not (root / "artifacts" / stage).exists():
+            states[stage] = "missing"
+        elif stage in stale:
+            states[stage] = "changed"
+        else:
+            behind = any(states[parent] != "current" for parent in dag.upstream[stage])
+            states[stage] = "behind" if behind else "current"
     return states
 
 
@@ -107,9 +125,11 @@ def read_summary(root: Path) -> Summary:
 
 def read_alias(root: Path, alias: str) -> dict[str, Any] | None:
     """Return the version that holds `alias` with its test scores, or None; no store is made by asking."""
-    if not (root / "mlruns" / "mlflow.db").is_file():
-        return None
     from ferrule.registry import find_version
+    from ferrule.store import has_store
+
+    if not has_store(root):
+        return None
     from pipelines.params import load_params
 
     version = find_version(root, load_params(root).register.model_name, alias)

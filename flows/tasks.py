@@ -12,16 +12,16 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
 from ferrule.errors import WorkflowError
+from ferrule.tracking import FLOW_VARIABLE
 from flows.project import run_dvc
 
 RETRIES = 2
 RETRY_DELAY = 10  # seconds
-FLOW_RUN_VARIABLE = "FERRULE_FLOW_RUN_ID"  # read by the stages that tag MLflow runs
 
 # What a failed stage prints when the network, or a server across it, was at fault; nothing else is worth a retry.
 _TRANSIENT = re.compile(
     r"ConnectionError|ConnectionRefused|ConnectionReset|Max retries exceeded|Temporary failure in name resolution"
-    r"|timed out|EndpointConnectionError|503 Service Unavailable|database is locked"
+    r"|timed out|EndpointConnectionError|503 Service Unavailable|database is locked|is busy, it is being blocked by"
 )
 
 # What DVC says after each stage, ten times a run: what it always does, and what one might do next.
@@ -73,7 +73,7 @@ def run_stage(stage: str, root: Path) -> StageRun:
             "--single-item",
             stage,
             on_line=lambda line: None if _HINT.match(line) else logger.info(line),
-            **{FLOW_RUN_VARIABLE: str(flow_run.get_id() or "")},
+            variables={FLOW_VARIABLE: str(flow_run.get_id() or "")},
         )
     except WorkflowError as error:
         raise WorkflowError(f"Stage {stage} failed: {error}") from error

@@ -14,7 +14,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from ferrule.errors import WorkflowError
 from flows.dag import Dag, read_dag
 from flows.data import ensure_data
-from flows.project import run_dvc, stop_dvc
+from flows.project import run_dvc, stopping_together
 from flows.status import read_summary
 from flows.tasks import StageRun, run_stage
 
@@ -37,11 +37,8 @@ def train_challenger(root: Path | None = None) -> list[StageRun]:
         logger.info("Every stage is up to date: nothing to run.")
         runs = [StageRun(stage, "unchanged", 0.0) for stage in dag.stages]
     else:
-        try:
+        with stopping_together():
             runs = _collect(_submit(dag, root))
-        except BaseException:  # Ctrl-C, a cancelled run: the stages go with it
-            stop_dvc()
-            raise
     _publish(root, runs)
     return runs
 
@@ -52,16 +49,20 @@ def is_current(root: Path) -> bool:
 
 
 def forget_lost_version(root: Path) -> None:
-    """Remove register's output where the store has lost that version (mlruns/ was emptied, say), so that it runs."""
+    """Remove register's output where the registry does not hold it (mlruns/ was emptied, say), so that it runs."""
     folder = root / "artifacts" / "register"
     if not (folder / "version.json").is_file():
         return
-    from ferrule.registry import find_version
+    from ferrule.registry import CHALLENGER, find_version
 
-    noted = json.loads((folder / "version.json").read_text())
-    version = find_version(root, noted["name"], noted["version"])
-    if version is None or version.model_md5 != noted["model_md5"]:
-        get_run_logger().info(f"The store has no {noted['name']} version {noted['version']}: it is registered again.")
+    try:
+        noted = json.loads((folder / "version.json").read_text())
+        version, challenger = (find_version(root, noted["name"], which) for which in (noted["version"], CHALLENGER))
+        kept = version and challenger and version.model_md5 == challenger.model_md5 == noted["model_md5"]
+    except (json.JSONDecodeError, KeyError):
+        kept = False
+    if not kept:
+        get_run_logger().info("The registry does not hold the last model as challenger: it is registered again.")
         shutil.rmtree(folder)
 
 

@@ -1,6 +1,7 @@
 """The user interfaces of MLflow and Prefect, on loopback, until Ctrl-C."""
 
 import contextlib
+import os
 import socket
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ferrule.errors import WorkflowError
+from flows.project import stop_group
 
 HOST = "127.0.0.1"
 START_TIMEOUT = 90  # seconds
@@ -22,7 +24,9 @@ def serve_interfaces(root: Path, mlflow_port: int, prefect_port: int) -> Iterato
 
     Raises WorkflowError where a port is taken or a server does not start.
     """
-    from ferrule.store import store_uri
+    from ferrule.store import quieten_mlflow, store_uri
+
+    quieten_mlflow()
 
     ports = {"MLflow": mlflow_port, "Prefect": prefect_port}
     for name, port in ports.items():
@@ -35,7 +39,7 @@ def serve_interfaces(root: Path, mlflow_port: int, prefect_port: int) -> Iterato
     addresses = {name: f"http://{HOST}:{port}" for name, port in ports.items()}
     with contextlib.ExitStack() as stack:
         servers = {
-            name: stack.enter_context(_server(root, [*command, "--host", HOST, "--port", str(ports[name])]))
+            name: stack.enter_context(_server(root, [*command, "--host", HOST, "--port", str(ports[name])], addresses))
             for name, command in commands.items()
         }
         for name, server in servers.items():
@@ -44,21 +48,25 @@ def serve_interfaces(root: Path, mlflow_port: int, prefect_port: int) -> Iterato
 
 
 @contextlib.contextmanager
-def _server(root: Path, command: list[str]) -> Iterator[subprocess.Popen]:
+def _server(root: Path, command: list[str], addresses: dict[str, str]) -> Iterator[subprocess.Popen]:
     program = str(Path(sys.executable).parent / command[0])
     log = (root / "logs").joinpath(f"{command[0]}.log")
     log.parent.mkdir(exist_ok=True)
+    # Prefect's page asks port 4200 for its data unless it is told otherwise.
+    environment = {**os.environ, "PREFECT_UI_API_URL": f"{addresses['Prefect']}/api"}
     with log.open("w") as stream:
-        server = subprocess.Popen([program, *command[1:]], cwd=root, stdout=stream, stderr=subprocess.STDOUT)
+        server = subprocess.Popen(
+            [program, *command[1:]],
+            cwd=root,
+            env=environment,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # both servers have workers, which end with their group
+        )
         try:
             yield server
         finally:
-            server.terminate()
-            try:
-                server.wait(15)
-            except subprocess.TimeoutExpired:
-                server.kill()
-                server.wait()
+            stop_group(server)
 
 
 def _expect_free(name: str, port: int) -> None:

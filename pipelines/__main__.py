@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import os
 import sys
 from pathlib import Path
 
@@ -32,8 +33,10 @@ def main() -> int:
         return 1
     try:
         root = Path.cwd()
-        importlib.import_module(f"pipelines.{stage}").run(load_params(root), root)
-    except FerruleError as error:
+        params = load_params(root)
+        os.environ.setdefault("KERAS_BACKEND", params.train.backend)  # read by Keras when a stage imports it
+        importlib.import_module(f"pipelines.{stage}").run(params, root)
+    except (FerruleError, OSError) as error:
         print(f"{stage}: {error}", file=sys.stderr)
         return 1
     return 0

@@ -11,7 +11,7 @@ import pandas as pd
 from ferrule.balance import Distortions, count_balance, generate_children, inherit_rows, plan_children
 from ferrule.charts.children import family_sheet
 from ferrule.charts.style import save_figure
-from ferrule.errors import DataError
+from ferrule.errors import DataError, ValidationError
 from ferrule.samples import IMAGES_FILE, TABLE_FILE, Samples, load_samples
 from ferrule.splits import assign_splits, find_parents
 from pipelines.folders import fresh_folder
@@ -24,6 +24,7 @@ def run(params: Params, root: Path) -> None:
     The split stage comes later, but which rows train can have is settled here by the same function: only those are
     balanced, and only from them is anything generated.
     """
+    require_valid(root)
     samples = load_samples(root / "artifacts" / "ingest")
     table = _join_groups(samples.table, pd.read_parquet(root / "artifacts" / "audit" / "groups.parquet"))
     split = assign_splits(table, **asdict(params.split), seed=params.seed)
@@ -41,6 +42,16 @@ def run(params: Params, root: Path) -> None:
         f"{len(samples):,} images and {len(plan):,} generated from them: "
         f"{balance['after'].min():,} to {balance['after'].max():,} training images a class"
     )
+
+
+def require_valid(root: Path) -> None:
+    """Raise ValidationError where the data did not pass, so that nothing is made of it even by hand."""
+    result = root / "artifacts" / "validate" / "result.json"
+    if not result.is_file() or not json.loads(result.read_text())["success"]:
+        raise ValidationError(
+            f"Expected data that passed validation; {result} does not say so; see data_docs/ beside it, mend the data "
+            "or the limits in params.yaml, and run the stage validate again."
+        )
 
 
 def _join_groups(table: pd.DataFrame, groups: pd.DataFrame) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from ferrule.errors import DataError
 from ferrule.inference import predict_probabilities
 from ferrule.metrics import calibration_table, confusion_matrix
 from ferrule.network import load_network
-from ferrule.predictions import read_probabilities, score_predictions, select_held_out, tabulate_predictions
+from ferrule.predictions import list_seen, read_probabilities, score_predictions, select_held_out, tabulate_predictions
 from ferrule.samples import load_samples
 from ferrule.tracking import Looks, count_look, digest_file, digest_test_set, log_evaluation
 from ferrule.views import ALL, PLAIN
@@ -24,13 +24,14 @@ from pipelines.params import Params
 
 
 def run(params: Params, root: Path) -> None:
-    """Write metrics.json, predictions.parquet, embeddings.npy (of val), confusion.csv, reliability.csv and pictures.
+    """Write metrics.json, predictions.parquet, seen.parquet, embeddings.npy (of val), and tables and pictures for them.
 
     The look at the test images is counted, and the scores are in the model's run, before anything is shown.
     """
     classes, artifacts = params.ingest.classes, root / "artifacts"
     samples = load_samples(artifacts / "augment")
-    held_out = select_held_out(samples.table, pd.read_parquet(artifacts / "split" / "split.parquet"))
+    split = pd.read_parquet(artifacts / "split" / "split.parquet")
+    held_out = select_held_out(samples.table, split)
     images = samples.images[held_out["row"].to_numpy()]
     predictions, embeddings = _predict(artifacts / "train" / "model.keras", images, held_out, classes)
     settings = {"bootstrap": params.evaluate.bootstrap, "bins": params.evaluate.calibration_bins, "seed": params.seed}
@@ -39,6 +40,7 @@ def run(params: Params, root: Path) -> None:
     with fresh_folder(artifacts / "evaluate") as out:
         (out / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
         predictions.to_parquet(out / "predictions.parquet", index=False)
+        list_seen(split, samples.images).to_parquet(out / "seen.parquet", index=False)
         np.save(out / "embeddings.npy", embeddings)
         _plot(out, images[test], predictions[test], metrics["test"], classes, params.evaluate.calibration_bins)
         looks = _record(root, out, predictions, metrics)
@@ -88,5 +90,5 @@ def _record(root: Path, out: Path, predictions: pd.DataFrame, metrics: dict[str,
 
 
 def _say(scores: dict[str, Any], name: str = "accuracy") -> str:
-    """Return a score as "62.9 % (61.3 to 64.5)"."""
+    """Return a score as "62.9 % (61.3 % to 64.5 %)"."""
     return "{value:.1%} ({low:.1%} to {high:.1%})".format(**scores[name]).replace("%", " %")

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from ferrule.errors import WorkflowError
 from ferrule.registry import DATA_TAG, VALIDATED_TAG
 from ferrule.tracking import digest_json, flow_tags
 
@@ -18,7 +19,7 @@ _OWN_TAGS = ("dvc.lock", "data.dvc")  # files that a run changes; what they say 
 def read_lineage(root: Path) -> dict[str, str]:
     """Return the tags of a model that was made by the stages in `root`; what is not known there has none."""
     tags = {
-        DATA_TAG: read_data_md5(root),
+        DATA_TAG: _read_ingested_md5(root) or read_data_md5(root),
         "ferrule.dvc_lock": digest_lock(root),
         VALIDATED_TAG: read_validation(root),
         **_read_commit(root),
@@ -28,8 +29,17 @@ def read_lineage(root: Path) -> dict[str, str]:
 
 def read_data_md5(root: Path) -> str | None:
     """Return the MD5 that data.dvc pins."""
-    outputs = _read_yaml(root / "data.dvc").get("outs") or [{}]
-    return outputs[0].get("md5")
+    path = root / "data.dvc"
+    try:
+        return _read_yaml(path)["outs"][0]["md5"] if path.is_file() else None
+    except (KeyError, IndexError, TypeError) as error:
+        raise WorkflowError(f"Expected an MD5 in {path}; there is none; restore it (git checkout data.dvc).") from error
+
+
+def _read_ingested_md5(root: Path) -> str | None:
+    """Return the MD5 of data/ as ingest read it, which dvc.lock holds."""
+    stages = _read_yaml(root / "dvc.lock").get("stages") or {}
+    return next((dep["md5"] for dep in stages.get("ingest", {}).get("deps", []) if dep["path"] == "data"), None)
 
 
 def digest_lock(root: Path) -> str | None:
@@ -64,4 +74,7 @@ def _ask_git(root: Path, *command: str) -> str | None:
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
-    return yaml.safe_load(path.read_text()) if path.is_file() else {}
+    try:
+        return (yaml.safe_load(path.read_text()) or {}) if path.is_file() else {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise WorkflowError(f"Expected YAML in {path}; it is broken; restore it (git checkout {path.name}).") from error

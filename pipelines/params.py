@@ -92,6 +92,7 @@ class Split:
 class Train:
     """The network and its fit."""
 
+    backend: Literal["tensorflow", "torch", "jax"]
     network: Literal["small", "medium"]
     precision: Literal["auto", "float32", "bfloat16"]
     epochs: Count
@@ -170,11 +171,23 @@ def load_params(root: Path) -> Params:
     if not path.is_file():
         raise ParameterError(f"Expected {PARAMS_FILE} in {root}; it is not there; run this in the project's folder.")
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)  # noqa: S506  # a safe loader
         # Strict dataclasses take a mapping only from JSON.
         return TypeAdapter(Params).validate_json(json.dumps(content, default=str))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ParameterError(f"Expected YAML in {PARAMS_FILE}; {' '.join(str(error).split())}; correct it.") from error
     except ValidationError as error:
         found = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in error.errors())
         raise ParameterError(f"Expected other values in {PARAMS_FILE}: {found}; correct them.") from error
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML in which a key that stands twice is an error and not silently the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        """Build a mapping whose keys are all different."""
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        twice = {key for key in keys if keys.count(key) > 1}
+        if twice:
+            raise yaml.YAMLError(f"{', '.join(map(str, sorted(twice)))} stands twice{node.start_mark}")
+        return super().construct_mapping(node, deep)

@@ -1,7 +1,10 @@
 """Stage train: fit the network on the training images, generated ones included, and select on the validation images."""
 
+import fcntl
 import hashlib
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,11 +14,11 @@ import pandas as pd
 from ferrule.backends import backend_name, choose_precision
 from ferrule.batches import TrainingData
 from ferrule.emotions import class_ids
-from ferrule.errors import DataError
+from ferrule.errors import DataError, WorkflowError
 from ferrule.network import save_network
 from ferrule.samples import load_samples
-from ferrule.tracking import training_run
-from ferrule.training import TrainSettings, fit
+from ferrule.tracking import BACKEND_TAG, training_run
+from ferrule.training import TrainSettings, fingerprint_training, fit
 from pipelines.folders import fresh_folder
 from pipelines.params import Params
 
@@ -28,7 +31,8 @@ def run(params: Params, root: Path) -> None:
     data = read_data(root, params.ingest.classes)
     settings = TrainSettings(seed=params.seed, **asdict(params.train))
     checkpoint = root / "artifacts" / ".train-checkpoint" / "state.npz"
-    with training_run(root, *_describe(settings, data)) as log:
+    mark = fingerprint_training(data, settings)
+    with _alone(checkpoint.parent), training_run(root, *_describe(settings, data), fingerprint=mark) as log:
         result = fit(data, settings, checkpoint=checkpoint, on_epoch=log)
         with fresh_folder(root / "artifacts" / "train") as out:
             save_network(result.model, out / "model.keras")
@@ -41,6 +45,20 @@ def run(params: Params, root: Path) -> None:
         f"{settings.network} network: {best['val_accuracy']:.1%} of {len(data.val):,} validation images right after "
         f"epoch {result.best_epoch} of {settings.epochs}, {data.epoch_size(settings.epoch_images):,} images each"
     )
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the lock of `folder`; raises WorkflowError where another training has it, whose checkpoint lies there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise WorkflowError(
+                "Expected no other training in this project; one is under way; wait for it, or stop `pipelines train`."
+            ) from error
+        yield
 
 
 def read_data(root: Path, classes: tuple[str, ...]) -> TrainingData:
@@ -68,5 +86,5 @@ def _describe(settings: TrainSettings, data: TrainingData) -> tuple[dict[str, ob
     """Return the parameters and the tags of the training's MLflow run."""
     params = {f"train.{name}": value for name, value in asdict(settings).items() if name != "seed"}
     counts = {"originals": len(data.originals), "generated": len(data.generated), "val_images": len(data.val)}
-    tags = {"ferrule.backend": backend_name(), "ferrule.precision": choose_precision(settings.precision)}
+    tags = {BACKEND_TAG: backend_name(), "ferrule.precision": choose_precision(settings.precision)}
     return {"seed": settings.seed, **params, **counts}, tags

@@ -27,6 +27,8 @@ def write_ingested_project(root: Path, samples: Samples | None = None, **section
         params[section].update(values)
     (root / "params.yaml").write_text(yaml.safe_dump(params))
     save_samples(samples, root / "artifacts" / "ingest")
+    (root / "artifacts" / "validate").mkdir()
+    (root / "artifacts" / "validate" / "result.json").write_text('{"success": true}')
     copies = find_copies(samples, measure_quality(samples.images), near_bits=params["audit"]["near_bits"])
     (root / "artifacts" / "audit").mkdir(parents=True, exist_ok=True)
     copies.groups.to_parquet(root / "artifacts" / "audit" / "groups.parquet", index=False)

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from ingested_project import BLANK, TWINS, draw_samples, read_bytes, write_ingested_project
 
-from ferrule.errors import DataError, ParameterError
+from ferrule.errors import DataError, ParameterError, ValidationError
 from ferrule.samples import load_samples
 from pipelines import augment
 from pipelines.params import load_params
@@ -111,4 +111,14 @@ def test_a_failure_is_one_sentence_and_leaves_nothing_half_written(tmp_path, cas
         pd.read_parquet(path).iloc[1:].to_parquet(path)
     with pytest.raises(error, match=sentence):
         run(tmp_path)
-    assert sorted(path.name for path in (tmp_path / "artifacts").iterdir()) == ["audit", "ingest"]
+    assert sorted(path.name for path in (tmp_path / "artifacts").iterdir()) == ["audit", "ingest", "validate"]
+
+
+@pytest.mark.parametrize("result", ['{"success": false}', None], ids=["failed", "missing"])
+def test_nothing_is_made_of_data_that_did_not_pass(result, tmp_path):
+    write_ingested_project(tmp_path)
+    path = tmp_path / "artifacts" / "validate" / "result.json"
+    path.write_text(result) if result else path.unlink()
+    with pytest.raises(ValidationError, match="passed validation"):
+        run(tmp_path)
+    assert not (tmp_path / "artifacts" / "augment").exists()

@@ -21,7 +21,6 @@ INFRASTRUCTURE = {
     "ferrule/engine.py",
     "ferrule/errors.py",
     "ferrule/progress.py",
-    "ferrule/samples.py",
     "ferrule/store.py",
     "ferrule/tracking.py",
     "pipelines/__init__.py",

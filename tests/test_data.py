@@ -9,7 +9,7 @@ from conftest import REPOSITORY
 
 from ferrule.errors import DataError, WorkflowError
 from flows.data import SAMPLE_MD5, draw_sample_data, ensure_data, fetch_kaggle_data, use_data
-from flows.project import run_dvc
+from flows.project import enter_project, run_dvc
 from pipelines.lineage import read_data_md5
 
 
@@ -106,6 +106,37 @@ def test_former_data_comes_back_from_the_cache(project, csv):
     shutil.rmtree(project / "data")
     assert "dvc checkout" in ensure_data(project)
     assert digests(project / "data") == before
+
+
+def test_files_that_nothing_pins_are_never_lost_nor_used_under_a_false_md5(project, csv):
+    (project / "data").mkdir()
+    (project / "data" / "mine.csv").write_text("mine")
+    for change in (lambda: draw_sample_data(project), lambda: use_data(project, csv())):
+        with pytest.raises(DataError, match="dvc add data"):
+            change()
+    shutil.rmtree(project / "data")
+    use_data(project, csv())
+    (project / "data" / "fer2013.csv").write_text("changed by hand")
+    with pytest.raises(WorkflowError, match="other files are there"):
+        ensure_data(project)
+    assert (project / "data" / "fer2013.csv").read_text() == "changed by hand"
+
+
+@pytest.mark.parametrize("content", ["", "outs: 3", "outs: []", "<<<<<<< ours\nouts:"])
+def test_a_broken_pointer_is_one_sentence(content, project):
+    (project / "data.dvc").write_text(content)
+    with pytest.raises(WorkflowError, match=r"git checkout data\.dvc"):
+        ensure_data(project)
+
+
+def test_local_settings_of_dvc_are_kept_without_git(project, monkeypatch):
+    settings = project / ".dvc" / "config.local"
+    settings.write_text("['remote \"store\"']\n    access_key_id = secret\n")
+    monkeypatch.chdir(project)
+    for _ in range(2):
+        enter_project()
+    assert "access_key_id = secret" in settings.read_text()
+    assert settings.read_text().count("no_scm") == 1
 
 
 def test_data_that_cannot_be_had_is_one_sentence(project, csv):

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -25,7 +26,7 @@ CHECKOUT = (
 
 # So little training that a run takes a minute; the gate lets the result through.
 QUICK = {
-    "train": {"epochs": 1, "epoch_images": 1500, "sizes": [48], "network": "small"},
+    "train": {"epochs": 1, "epoch_images": 1500, "sizes": [48], "peak_rate": 0.04},
     "evaluate": {"bootstrap": 200},
     "promotion": {"min_accuracy": 0.0, "min_class_recall": 0.0, "max_accuracy_loss": 1.0},
 }
@@ -122,6 +123,14 @@ def test_a_second_run_runs_nothing(project):
     assert "up to date" in run(project, "dvc", "repro")
 
 
+def test_dvc_shows_metrics_and_plots(project):
+    assert "test.accuracy.value" in run(project, "dvc", "metrics", "show")
+    assert "dvc_plots" in run(project, "dvc", "plots", "show")
+    page = (project / "dvc_plots" / "index.html").read_text()
+    for title in ("Labels by usage", "Loss by epoch", "Confusion matrix of the test images"):
+        assert title in page
+
+
 def test_an_emptied_store_is_filled_again(project, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(project, copy, symlinks=True, ignore=shutil.ignore_patterns("mlruns"))
@@ -188,3 +197,6 @@ def test_the_interfaces_start_answer_and_stop(project):
     printed = run(project, "ferrule", "ui", "--check", "--mlflow-port", "5055", "--prefect-port", "4255")
     assert "http://127.0.0.1:5055" in printed
     assert "http://127.0.0.1:4255" in printed
+    for port in (5055, 4255):
+        with socket.socket() as probe:
+            assert probe.connect_ex(("127.0.0.1", port)) != 0, f"something still listens on {port}"

@@ -15,7 +15,9 @@ from ferrule.charts.evaluation import class_chart, confusion_chart, mistakes_she
 from ferrule.charts.style import save_figure
 from ferrule.errors import DataError
 from ferrule.metrics import calibration_table, confusion_matrix, score
-from ferrule.predictions import flatten_scores, read_probabilities, select_held_out
+from ferrule.predictions import flatten_scores, list_seen, read_probabilities, select_held_out
+from ferrule.quality import hash_pixels
+from ferrule.samples import load_samples
 from ferrule.store import open_store
 from ferrule.tracking import TEST_TAG, digest_file, find_model_run
 from pipelines import evaluate
@@ -23,7 +25,7 @@ from pipelines.params import load_params
 
 BLOCKS = ["test", "test_tta", "test_leak_free", "test_leak_free_tta", "val", "val_tta"]
 FILES = {
-    "metrics.json", "predictions.parquet", "embeddings.npy", "confusion.csv", "reliability.csv",
+    "metrics.json", "predictions.parquet", "seen.parquet", "embeddings.npy", "confusion.csv", "reliability.csv",
     "confusion_matrix.png", "reliability.png", "per_class.png", "mistakes.png",
 }  # fmt: skip
 
@@ -68,6 +70,23 @@ def test_predictions_and_metrics_tell_the_same(evaluated, metrics):
             accuracy = sklearn.metrics.accuracy_score(rows["label"], rows[f"predicted{ending}"])
             assert metrics[split + ending]["accuracy"]["value"] == pytest.approx(accuracy, abs=1e-6)
     assert 0.6 < metrics["test"]["accuracy"]["value"] < 0.95  # the network reads brightness, some labels are wrong
+
+
+def test_what_the_model_has_seen_is_listed_by_pixels(evaluated):
+    artifacts = evaluated / "artifacts"
+    seen = pd.read_parquet(artifacts / "evaluate" / "seen.parquet")["pixel_hash"].tolist()
+    split = pd.read_parquet(artifacts / "split" / "split.parquet")["split"]
+    images = load_samples(artifacts / "augment").images
+    assert seen == sorted(hash_pixels(images[split.isin(["train", "val"])]))
+    assert not set(seen) & set(hash_pixels(images[split == "test"]))
+
+
+def test_generated_images_are_not_listed_and_copies_once():
+    split = pd.DataFrame({"sample_id": range(5), "parent_id": [0, 1, 2, 3, 0]})
+    split["split"] = ["train", "val", "train", "test", "train"]
+    images = np.zeros((5, 48, 48), np.uint8) + np.uint8([9, 5, 9, 4, 3])[:, None, None]
+    assert list_seen(split, images)["pixel_hash"].tolist() == sorted(hash_pixels(images[:2]))
+    assert len(list_seen(split[3:4], images[3:4])) == 0
 
 
 def test_agreement_with_ferplus_sees_through_wrong_labels(metrics):

@@ -11,6 +11,7 @@ import pytest
 from conftest import REPOSITORY
 
 from ferrule.errors import WorkflowError
+from flows.logs import reporting_plainly
 from flows.project import find_root, run_dvc
 from flows.tasks import is_transient
 from flows.training import is_current, train_challenger
@@ -80,6 +81,15 @@ def test_what_the_network_broke_is_tried_again(toy_project, monkeypatch):
     root = toy_project("stages:\n  left:\n    cmd: " + repr(flaky) + "\n    deps: [data]\n    outs: [left]\n")
     monkeypatch.setattr("flows.tasks.run_stage.retry_delay_seconds", 0)
     assert outcomes(train_challenger(root)) == {"left": "ran"}
+
+
+def test_an_expected_failure_is_reported_without_a_traceback(toy_project, capsys, caplog):
+    root = toy_project(DIAMOND.replace("cp data/raw.txt right", "exit 3"))
+    with pytest.raises(WorkflowError), reporting_plainly():
+        train_challenger(root)
+    told = capsys.readouterr()
+    assert "Traceback" not in told.out + told.err + caplog.text
+    assert "Stage right failed" in caplog.text
 
 
 @pytest.mark.parametrize(

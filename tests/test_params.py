@@ -52,7 +52,7 @@ def test_a_wrong_value_is_named(path, value, words, tmp_path):
         load_params(write(tmp_path, wrong))
 
 
-@pytest.mark.parametrize("content", ["", "a: [", "- 1\n- 2", "42"])
+@pytest.mark.parametrize("content", ["", "a: [", "- 1\n- 2", "42", "seed: 1\nseed: 2"])
 def test_a_file_that_is_no_mapping_is_one_sentence(content, tmp_path):
     with pytest.raises(ParameterError):
         load_params(write(tmp_path, content))
@@ -60,4 +60,16 @@ def test_a_file_that_is_no_mapping_is_one_sentence(content, tmp_path):
 
 def test_a_missing_file_is_one_sentence(tmp_path):
     with pytest.raises(ParameterError, match=r"run this in the project's folder"):
+        load_params(tmp_path)
+
+
+def test_a_key_that_stands_twice_is_named(tmp_path):
+    text = (REPOSITORY / "params.yaml").read_text().replace("  epochs: 12", "  epochs: 12\n  epochs: 1")
+    with pytest.raises(ParameterError, match="epochs stands twice"):
+        load_params(write(tmp_path, text))
+
+
+def test_a_file_in_another_encoding_is_one_sentence(tmp_path):
+    (tmp_path / "params.yaml").write_bytes("seed: 1  # für".encode("latin-1"))
+    with pytest.raises(ParameterError, match=r"params\.yaml"):
         load_params(tmp_path)

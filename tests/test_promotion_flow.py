@@ -1,8 +1,10 @@
 """The promotion flow on a real registry: first champion, refusal, the same again, and images the champion never saw."""
 
 import json
+import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from trained_project import write_network, write_trained_project
@@ -50,7 +52,7 @@ def test_a_gate_too_high_is_refused_with_its_reason(root):
     set_gate(root, min_accuracy=0.99)
     refused = promote_challenger(root)
     assert refused.refused
-    assert "99.0%" in refused.sentence
+    assert "99.0 %" in refused.sentence
     assert find_version(root, "ferrule", CHAMPION) is None
 
 
@@ -72,6 +74,12 @@ def draw_other_images(root):
     save_samples(Samples(images, samples.table), root / "artifacts" / "augment")
 
 
+def looks_of(root, version):
+    """Return how often a version looked at each set of test images, in the order of the numbers."""
+    metrics = find_version(root, "ferrule", version).metrics
+    return sorted(int(value) for name, value in metrics.items() if name.startswith("looks/"))
+
+
 def test_a_champion_that_never_saw_the_test_images_predicts_them_now(root):
     set_gate(root, min_accuracy=0.0, min_class_recall=0.0)
     promote_challenger(root)
@@ -80,7 +88,59 @@ def test_a_champion_that_never_saw_the_test_images_predicts_them_now(root):
     register_again(root)
     promoted = promote_challenger(root)
     assert (promoted.version, promoted.outcome) == ("2", "promoted")
-    assert "Of the same 60 test images" in promoted.sentence
+    assert "Of the same 60 test images it" in promoted.sentence
+
+
+def test_asking_three_times_costs_one_look(root):
+    set_gate(root, min_accuracy=0.0, min_class_recall=0.0)
+    promote_challenger(root)
+    draw_other_images(root)
+    write_network(root / "artifacts" / "train" / "model.keras", skill=0.0)
+    register_again(root)
+    said = {promote_challenger(root).sentence for _ in range(2)}
+    shutil.rmtree(root / "artifacts" / "augment")  # no image is asked for any more
+    said.add(promote_challenger(root).sentence)
+    assert len(said) == 1
+    assert "Of the same 60 test images it" in said.pop()
+    assert looks_of(root, "1") == [1, 1]  # of its own test images, and of the other's
+
+
+def swap_splits(root):
+    """Let train and test change places, as another seed might: the champion was trained on half of the new test."""
+    path = root / "artifacts" / "split" / "split.parquet"
+    split = pd.read_parquet(path)
+    train, test = (split.index[split["split"] == name] for name in ("train", "test"))
+    split.loc[train, "split"] = "test"
+    split.loc[test[: len(train)], "split"] = "train"
+    split.to_parquet(path, index=False)
+
+
+def test_a_champion_is_not_asked_about_images_it_was_trained_on(root):
+    set_gate(root, min_accuracy=0.0, min_class_recall=0.0)
+    promote_challenger(root)
+    swap_splits(root)
+    write_network(root / "artifacts" / "train" / "model.keras", skill=0.5)
+    register_again(root)
+    promoted = promote_challenger(root)
+    assert promoted.outcome == "promoted"
+    assert "Of the same 30 test images (30 more are left out: one of the two was trained" in promoted.sentence
+    assert looks_of(root, "1") == [1]  # it had been asked about the 30 before
+
+
+def test_without_30_common_images_it_refuses_and_asks_nobody(root):
+    set_gate(root, min_accuracy=0.0, min_class_recall=0.0)
+    promote_challenger(root)
+    swap_splits(root)
+    path = root / "artifacts" / "split" / "split.parquet"
+    split = pd.read_parquet(path)
+    split.loc[split.index[split["split"] == "test"][-1], "split"] = "dropped"
+    split.to_parquet(path, index=False)
+    write_network(root / "artifacts" / "train" / "model.keras", skill=0.5)
+    register_again(root)
+    refused = promote_challenger(root)
+    assert refused.refused
+    assert "only 29 of its 59 test images are new to both" in refused.sentence
+    assert looks_of(root, "1") == [1]
 
 
 def test_artifacts_of_another_model_cannot_stand_in(root):

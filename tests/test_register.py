@@ -88,6 +88,7 @@ def test_a_store_that_was_emptied_gets_scores_and_predictions_again(root):
     candidate = read_candidate(root, describe_version(root, "ferrule", version))
     assert candidate.accuracy > 0.5
     assert candidate.predictions is not None
+    assert len(candidate.seen) == 70
 
 
 @pytest.mark.parametrize("success", [True, False])
@@ -118,11 +119,16 @@ def test_lineage_names_the_commit_and_whether_the_code_differs(tmp_path):
     assert read_lineage(tmp_path) == {}
     git("init", "-q")
     assert read_lineage(tmp_path) == {}  # nothing committed
-    for name in ("code.py", "dvc.lock", "data.dvc"):
+    for name in ("code.py", "dvc.lock"):
         (tmp_path / name).write_text("{}\n")
+    (tmp_path / "data.dvc").write_text("outs:\n- md5: 0123.dir\n  path: data\n")
     git("add", ".")
     git("commit", "-qm", "first")
-    clean = {"ferrule.git_commit": git("rev-parse", "HEAD"), "ferrule.git_dirty": "false"}
+    clean = {
+        "ferrule.data_md5": "0123.dir",
+        "ferrule.git_commit": git("rev-parse", "HEAD"),
+        "ferrule.git_dirty": "false",
+    }
     assert read_lineage(tmp_path) == clean
     (tmp_path / "dvc.lock").write_text("stages: {}\n")  # a run changes it; it has a tag of its own
     (tmp_path / "note.txt").write_text("untracked")

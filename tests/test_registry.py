@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from trained_project import CLASSES, write_network
 
 from ferrule import registry
@@ -29,12 +30,14 @@ from ferrule.registry import (
     load_version,
     move_alias,
     read_candidate,
+    read_rescored,
     register_version,
     rescore,
 )
 from ferrule.store import open_store, store_uri
-from ferrule.tracking import digest_file, find_model_run, training_run
+from ferrule.tracking import BACKEND_TAG, TEST_TAG, digest_file, find_model_run, training_run
 
+_OWN = ("KERAS", "MLFLOW", "PYTHON", "PYTEST")  # beginnings of variables that this process may have set
 COLUMNS = ["label", "confidence", *(f"probability_{name}" for name in CLASSES)]
 
 
@@ -72,7 +75,7 @@ def faces():
 
 def bare_environment(root):
     """Return the environment of a process that knows where the store is, and nothing of this checkout."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW", "PYTHON", "PYTEST"))}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_OWN)}
     return kept | {"MLFLOW_TRACKING_URI": store_uri(root), "MLFLOW_DISABLE_TELEMETRY": "true"}
 
 
@@ -162,11 +165,16 @@ def test_a_version_knows_its_run_its_classes_and_its_scores(root):
     json.dumps(described)
 
 
-def test_a_version_whose_bytes_were_made_again_has_the_scores_of_the_newest_run(root):
+def test_a_version_whose_bytes_were_made_again_has_the_scores_of_the_newest_scored_run(root):
     info = describe_version(root, "ferrule", CHAMPION)
-    with training_run(root, {}, {}) as log:
+    with training_run(root, {}, {TEST_TAG: "of some images"}) as log:
         log.finish(info.model_md5, {"test_accuracy": 0.7})
+    with training_run(root, {}, {}) as unscored:  # DVC evaluates no model of the same bytes again
+        unscored.finish(info.model_md5)
+    assert find_model_run(root, info.model_md5) == unscored.run_id
     assert describe_version(root, "ferrule", CHAMPION).metrics["test_accuracy"] == 0.7
+    assert read_candidate(root, describe_version(root, "ferrule", CHAMPION)).accuracy == 0.7
+    open_store(root).delete_run(unscored.run_id)
     open_store(root).delete_run(log.run_id)
     open_store(root).delete_run(info.run_id)
     assert describe_version(root, "ferrule", CHAMPION).run_id == info.run_id  # a deleted run is still known
@@ -202,12 +210,44 @@ def test_loading_leaves_the_global_store_as_it_was(root, monkeypatch, tmp_path):
 def test_a_version_is_scored_on_other_images_by_what_is_served(root, faces):
     info = describe_version(root, "ferrule", CHAMPION)
     assert read_candidate(root, info).predictions is None
-    predictions = pd.DataFrame({"split": "test", "pixel_hash": list("abc"), "label": CLASSES, "predicted": "happy"})
-    candidate = rescore(root, info, predictions, faces)
-    assert candidate.validated
-    assert candidate.predictions["predicted"].tolist() == list(CLASSES)
-    metrics = describe_version(root, "ferrule", CHAMPION).metrics
-    assert [value for name, value in metrics.items() if name.startswith("looks/")] == [1]
+    test = pd.DataFrame({"split": "test", "pixel_hash": list("abc"), "label": CLASSES, "predicted": "happy"})
+    assert read_rescored(root, info, test_md5="a" * 32) is None
+    table = rescore(root, info, test, faces, test_md5="a" * 32)
+    assert table["predicted"].tolist() == list(CLASSES)
+    with training_run(root, {}, {}) as again:
+        again.finish(info.model_md5)  # what was kept is found with the older run too
+    pd.testing.assert_frame_equal(read_rescored(root, info, test_md5="a" * 32), table)
+    assert read_rescored(root, info, test_md5="b" * 32) is None
+    assert open_store(root).get_run(info.run_id).data.metrics == {"looks/aaaaaaaa": 1}
+
+
+def test_a_version_names_the_backend_it_was_trained_with_and_runs_on_the_one_in_use(root):
+    network = root / "model0.7.keras"
+    write_network(network, skill=0.7)
+    with training_run(root, {}, {BACKEND_TAG: "jax"}) as log:
+        log.finish(digest_file(network))
+    with training_run(root, {}, {}) as cached:
+        cached.finish(digest_file(network))
+    version = register(root, skill=0.7).version
+    model = load_version(root, "ferrule", version)
+    folder = Path(model.metadata.artifact_path.removeprefix("file://"))
+    flavors = yaml.safe_load((folder / "MLmodel").read_text())["flavors"]
+    assert flavors["python_function"]["config"]["backend"] == "jax"
+    needed = {line.partition("==")[0] for line in (folder / "requirements.txt").read_text().split()}
+    assert needed == {"mlflow", "keras", "jax", "numpy", "pandas"}
+    script = f"""
+        from pathlib import Path
+        import numpy as np
+        from ferrule.registry import load_version
+        faces = np.repeat(np.uint8([60, 120, 180]), 48 * 48).reshape(3, 48, 48)
+        print(*load_version(Path({str(root)!r}), "ferrule", "{version}").predict(faces)["label"])
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        cwd=Path(registry.__file__).parents[1], env=bare_environment(root),
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    assert done.stdout.split() == list(CLASSES)
 
 
 @pytest.mark.slow

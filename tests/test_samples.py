@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ferrule.emotions import EMOTIONS, class_ids, order_classes, parse_emotion
-from ferrule.engine import map_chunks, open_executor
+from ferrule.engine import map_chunks, open_executor, worker_count
 from ferrule.errors import DataError, ParameterError
 from ferrule.samples import Samples, load_samples, save_samples
 from pipelines.folders import fresh_folder
@@ -115,3 +115,9 @@ def test_chunks_can_be_mapped_on_a_dask_cluster(monkeypatch):
         with open_executor() as executor:
             results = list(map_chunks(double, [np.array([1]), np.array([2])], executor))
     assert np.array_equal(results, [[2], [4]])
+
+
+def test_a_number_of_workers_that_is_none_is_one_sentence(monkeypatch):
+    monkeypatch.setenv("FERRULE_WORKERS", "abc")
+    with pytest.raises(ParameterError, match="FERRULE_WORKERS"):
+        worker_count()

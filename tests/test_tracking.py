@@ -21,7 +21,11 @@ from ferrule.tracking import (
     digest_json,
     digest_test_set,
     find_model_run,
+    log_evaluation,
     log_metrics,
+    log_table,
+    model_runs,
+    read_table,
     search_runs,
     training_run,
 )
@@ -171,6 +175,39 @@ def test_looks_of_a_model_that_was_trained_twice_add_up(root):
     with training_run(root, {}, {}) as log:
         log.finish(TRAINED)
     assert count_look(root, TRAINED, TEST_A).by_model == 2
+
+
+def test_an_evaluation_is_logged_once_and_again_where_a_file_is_lost(root, tmp_path):
+    metrics = {"test": {"accuracy": {"value": 0.5, "low": 0.4, "high": 0.6}, "classes": {}}}
+    table = pd.DataFrame({"pixel_hash": ["a", "b"]})
+    folder = tmp_path / "evaluate"
+    folder.mkdir()
+    (folder / "metrics.json").write_text("{}")
+
+    def log():
+        log_evaluation(root, TRAINED, TEST_A, metrics, folder)
+        run_id = find_model_run(root, TRAINED)
+        history = open_store(root).get_metric_history(run_id, "test_accuracy")
+        return len(history), read_table(root, run_id, "evaluate/seen.parquet")
+
+    assert log() == (1, None)
+    assert log() == (1, None)
+    table.to_parquet(folder / "seen.parquet")
+    for _ in range(2):
+        times, seen = log()
+        assert times == 2
+        pd.testing.assert_frame_equal(seen, table)
+
+
+def test_a_table_stays_with_the_run_of_its_model_and_leaves_no_copies(root, tmp_path, monkeypatch):
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    table = pd.DataFrame({"predicted": ["happy", "sad"]})
+    log_table(root, TRAINED, "rescore/a", "predictions.parquet", table)
+    (run,) = model_runs(open_store(root), TRAINED)
+    pd.testing.assert_frame_equal(read_table(root, run.info.run_id, "rescore/a/predictions.parquet"), table)
+    assert read_table(root, run.info.run_id, "rescore/b/predictions.parquet") is None
+    assert list((tmp_path / "temporary").iterdir()) == []
 
 
 def test_the_digest_of_a_test_set_knows_neither_order_nor_file_but_images_and_labels():

@@ -1,5 +1,6 @@
 """The stage train: from augment and split to model.keras, with its run in MLflow."""
 
+import fcntl
 import hashlib
 from dataclasses import fields
 
@@ -10,7 +11,7 @@ import yaml
 from tiny_training import SETTINGS
 from trained_project import write_trained_project
 
-from ferrule.errors import DataError
+from ferrule.errors import DataError, WorkflowError
 from ferrule.network import load_network
 from ferrule.store import open_store
 from ferrule.tracking import find_model_run
@@ -93,3 +94,20 @@ def test_what_cannot_be_trained_leaves_nothing_behind(project, change, words):
     with pytest.raises(DataError, match=words):
         train.run(load_params(project), project)
     assert not (project / "artifacts" / "train").exists()
+
+
+def test_two_trainings_at_once_in_one_project_are_refused(project):
+    folder = project / "artifacts" / ".train-checkpoint"
+    folder.mkdir(parents=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(WorkflowError, match="one is under way"):
+            train.run(load_params(project), project)
+
+
+def test_a_broken_checkpoint_is_none(project):
+    folder = project / "artifacts" / ".train-checkpoint"
+    folder.mkdir(parents=True)
+    (folder / "state.npz").write_bytes(b"cut off")
+    train.run(load_params(project), project)
+    assert (project / "artifacts" / "train" / "model.keras").is_file()

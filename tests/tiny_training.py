@@ -9,12 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
+from ferrule.backends import backend_name
 from ferrule.batches import TrainingData
 from ferrule.network import save_network
 from ferrule.training import Fit, TrainSettings, fit
 
 SETTINGS = TrainSettings(
     seed=7,
+    backend=backend_name(),
     network="small",
     precision="auto",
     epochs=3,

@@ -18,6 +18,7 @@ class ExpressionClassifier(PythonModel):
     def load_context(self, context: Any) -> None:
         """Read the network and the names of its classes, in the order of its outputs."""
         os.environ.setdefault("KERAS_BACKEND", context.model_config["backend"])
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's remarks on a missing GPU look like failures
         import keras
 
         self.network = keras.saving.load_model(context.artifacts["network"], compile=False)

@@ -51,6 +51,9 @@ def run(promote: bool) -> None:
 
     root = enter_project()
     start = time.monotonic()
+    from flows.ui import ensure_prefect
+
+    ensure_prefect(root)
     from flows.logs import reporting_plainly
     from flows.promotion import promote_challenger
     from flows.report import print_result
@@ -68,6 +71,9 @@ def promote_command() -> None:
     from flows.project import enter_project
 
     root = enter_project()
+    from flows.ui import ensure_prefect
+
+    ensure_prefect(root)
     from flows.logs import reporting_plainly
     from flows.promotion import promote_challenger
 

@@ -91,7 +91,7 @@ def ensure_data(root: Path) -> str:
             return f"Data: {md5}."
         raise WorkflowError(
             f"Expected in {DATA}/ what {POINTER} pins ({md5}); other files are there; run `dvc add {DATA}` to go on "
-            f"with them, or `dvc checkout --force {POINTER}` to have the pinned ones back."
+            f"with them, or move {DATA}/ away, and the pinned ones are fetched."
         )
     for command in ("checkout", "pull"):
         try:
@@ -108,9 +108,21 @@ def ensure_data(root: Path) -> str:
 
 
 def _holds_what_is_pinned(root: Path) -> bool:
-    if not (root / DATA).is_dir() or read_data_md5(root) is None:
+    """Tell whether data/ is what data.dvc pins; files that DVC's cache has lost are put into it again."""
+    md5 = read_data_md5(root)
+    if not (root / DATA).is_dir() or md5 is None:
         return False
-    return run_dvc(root, "status", POINTER, "--json").strip().endswith("{}")
+    printed = run_dvc(root, "status", POINTER, "--json").strip()
+    if (
+        "not in cache" in printed
+    ):  # DVC then says nothing of data/ itself: pin it anew, and see whether that is the same
+        pointer = (root / POINTER).read_text()
+        run_dvc(root, "--wait-for-lock", "add", DATA)
+        if read_data_md5(root) != md5:
+            (root / POINTER).write_text(pointer)
+            return False
+        return True
+    return printed.endswith("{}")
 
 
 def _fresh_draft(root: Path) -> Path:

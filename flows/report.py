@@ -45,7 +45,7 @@ def print_status(status: Status) -> None:
     """Print what `ferrule status` knows."""
     console = Console(highlight=False)
     table = _table("Status")
-    where = "" if status.data["present"] else " (not in data/: `ferrule run` or `dvc pull` brings it)"
+    where = "" if status.data["present"] else " (not in data/: `ferrule run` draws or pulls it)"
     table.add_row("data", f"{status.data['md5'] or 'none'}{where}")
     for name, value in status.summary.rows():
         table.add_row(name, value)

@@ -66,6 +66,8 @@ class Status:
 def read_status(root: Path) -> Status:
     """Read the state of data, stages and registry under `root`; it starts nothing and changes nothing."""
     stages, summary = read_stage_states(root), read_summary(root)
+    if stages.get("register") == "current" and not registry_holds_last(root):
+        stages["register"] = "missing"  # DVC sees version.json, but not that the store behind it was emptied or changed
     ingested, divided = stages["ingest"] == "current", stages["split"] == "current"
     data = {
         "md5": read_data_md5(root),
@@ -134,6 +136,21 @@ def read_alias(root: Path, alias: str) -> dict[str, Any] | None:
 
     version = find_version(root, load_params(root).register.model_name, alias)
     return version.as_dict() if version else None
+
+
+def registry_holds_last(root: Path) -> bool:
+    """Tell whether the registry holds, as challenger, the version that the last register wrote down."""
+    from ferrule.registry import CHALLENGER, find_version
+    from ferrule.store import has_store
+
+    try:
+        noted = json.loads((root / "artifacts" / "register" / "version.json").read_text())
+        if not has_store(root):
+            return False
+        found = [find_version(root, noted["name"], which) for which in (noted["version"], CHALLENGER)]
+    except (OSError, json.JSONDecodeError, KeyError):
+        return False
+    return all(version is not None and version.model_md5 == noted["model_md5"] for version in found)
 
 
 def _verdict(result: dict[str, Any]) -> str | None:

@@ -1,6 +1,5 @@
 """The training flow: every stage of dvc.yaml as a Prefect task, side by side where the DAG allows."""
 
-import json
 import shutil
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from ferrule.errors import WorkflowError
 from flows.dag import Dag, read_dag
 from flows.data import ensure_data
 from flows.project import run_dvc, stopping_together
-from flows.status import read_summary
+from flows.status import read_summary, registry_holds_last
 from flows.tasks import StageRun, run_stage
 
 STAGES_AT_ONCE = 4  # the widest part of the DAG
@@ -51,17 +50,7 @@ def is_current(root: Path) -> bool:
 def forget_lost_version(root: Path) -> None:
     """Remove register's output where the registry does not hold it (mlruns/ was emptied, say), so that it runs."""
     folder = root / "artifacts" / "register"
-    if not (folder / "version.json").is_file():
-        return
-    from ferrule.registry import CHALLENGER, find_version
-
-    try:
-        noted = json.loads((folder / "version.json").read_text())
-        version, challenger = (find_version(root, noted["name"], which) for which in (noted["version"], CHALLENGER))
-        kept = version and challenger and version.model_md5 == challenger.model_md5 == noted["model_md5"]
-    except (json.JSONDecodeError, KeyError):
-        kept = False
-    if not kept:
+    if folder.exists() and not registry_holds_last(root):
         get_run_logger().info("The registry does not hold the last model as challenger: it is registered again.")
         shutil.rmtree(folder)
 

@@ -1,5 +1,6 @@
-"""The user interfaces of MLflow and Prefect, on loopback, until Ctrl-C."""
+"""Servers of MLflow and Prefect on loopback: both for a person to look at, Prefect's alone for the time of a run."""
 
+import atexit
 import contextlib
 import os
 import socket
@@ -45,6 +46,31 @@ def serve_interfaces(root: Path, mlflow_port: int, prefect_port: int) -> Iterato
         for name, server in servers.items():
             _wait_until_healthy(name, server, addresses[name] + health[name])
         yield addresses
+
+
+def ensure_prefect(root: Path) -> None:
+    """Have a Prefect server on `root`'s database for the rest of this process, unless PREFECT_API_URL names one.
+
+    To be called before Prefect is imported: it reads its settings then, and what it still has to send at exit is sent
+    before the server stops. Prefect would start a server by itself, but in our process group, where Ctrl-C ends it
+    first and the flow waits for minutes to say goodbye to it.
+    """
+    if os.environ.get("PREFECT_API_URL"):
+        return
+    port = _find_free_port()
+    address = f"http://{HOST}:{port}"
+    command = ["prefect", "server", "start", "--host", HOST, "--port", str(port)]
+    stack = contextlib.ExitStack()
+    atexit.register(stack.close)
+    server = stack.enter_context(_server(root, command, {"Prefect": address}))
+    _wait_until_healthy("Prefect", server, f"{address}/api/health")
+    os.environ["PREFECT_API_URL"] = f"{address}/api"
+
+
+def _find_free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return probe.getsockname()[1]
 
 
 @contextlib.contextmanager

@@ -35,6 +35,7 @@ def main() -> int:
         root = Path.cwd()
         params = load_params(root)
         os.environ.setdefault("KERAS_BACKEND", params.train.backend)  # read by Keras when a stage imports it
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # no word of a GPU that is not there
         importlib.import_module(f"pipelines.{stage}").run(params, root)
     except (FerruleError, OSError) as error:
         print(f"{stage}: {error}", file=sys.stderr)

@@ -22,6 +22,8 @@ from ferrule.views import ALL, PLAIN
 from pipelines.folders import fresh_folder
 from pipelines.params import Params
 
+HEADLINE = ("accuracy", "macro_f1", "log_loss", "ece")
+
 
 def run(params: Params, root: Path) -> None:
     """Write metrics.json, predictions.parquet, seen.parquet, embeddings.npy (of val), and tables and pictures for them.
@@ -39,12 +41,18 @@ def run(params: Params, root: Path) -> None:
     test = (predictions["split"] == "test").to_numpy()
     with fresh_folder(artifacts / "evaluate") as out:
         (out / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
+        (out / "headline.json").write_text(json.dumps(_headline(metrics), indent=2) + "\n")
         predictions.to_parquet(out / "predictions.parquet", index=False)
         list_seen(split, samples.images).to_parquet(out / "seen.parquet", index=False)
         np.save(out / "embeddings.npy", embeddings)
         _plot(out, images[test], predictions[test], metrics["test"], classes, params.evaluate.calibration_bins)
         looks = _record(root, out, predictions, metrics)
     print(f"test accuracy {_say(metrics['test'])}, macro F1 {_say(metrics['test'], 'macro_f1')}; {looks}")
+
+
+def _headline(metrics: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """Return what one compares first, few enough for a line of `dvc metrics diff`."""
+    return {block: {name: metrics[block][name]["value"] for name in HEADLINE} for block in ("test", "test_tta", "val")}
 
 
 def _predict(

@@ -89,6 +89,29 @@ def test_what_cannot_be_used_leaves_everything_as_it_was(project, csv, tmp_path)
     assert not list(project.glob(".data.*"))
 
 
+def test_a_table_without_rows_does_not_replace_data(project, csv):
+    use_data(project, csv())
+    before = digests(project / "data")
+    with pytest.raises(DataError, match="nothing else"):
+        use_data(project, csv(grey=9, rows=0))
+    assert digests(project / "data") == before
+
+
+def test_a_cache_that_lost_files_is_mended_from_the_data(project, csv):
+    use_data(project, csv())
+    before = digests(project / "data")
+    shutil.rmtree(project / ".dvc" / "cache")
+    assert "Data:" in ensure_data(project)
+    assert digests(project / "data") == before
+    shutil.rmtree(project / ".dvc" / "cache")
+    (project / "data" / "fer2013.csv").write_text("changed by hand")
+    pointer = (project / "data.dvc").read_text()
+    with pytest.raises(WorkflowError, match="other files are there"):
+        ensure_data(project)
+    assert (project / "data" / "fer2013.csv").read_text() == "changed by hand"
+    assert (project / "data.dvc").read_text() == pointer
+
+
 def test_a_failure_while_pinning_puts_the_former_data_back(project, csv):
     use_data(project, csv(grey=7))
     before = digests(project / "data")

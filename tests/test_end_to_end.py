@@ -124,7 +124,7 @@ def test_a_second_run_runs_nothing(project):
 
 
 def test_dvc_shows_metrics_and_plots(project):
-    assert "test.accuracy.value" in run(project, "dvc", "metrics", "show")
+    assert "test_tta.macro_f1" in run(project, "dvc", "metrics", "show")
     assert "dvc_plots" in run(project, "dvc", "plots", "show")
     page = (project / "dvc_plots" / "index.html").read_text()
     for title in ("Labels by usage", "Loss by epoch", "Confusion matrix of the test images"):

@@ -25,7 +25,8 @@ from pipelines.params import load_params
 
 BLOCKS = ["test", "test_tta", "test_leak_free", "test_leak_free_tta", "val", "val_tta"]
 FILES = {
-    "metrics.json", "predictions.parquet", "seen.parquet", "embeddings.npy", "confusion.csv", "reliability.csv",
+    "metrics.json", "headline.json",
+    "predictions.parquet", "seen.parquet", "embeddings.npy", "confusion.csv", "reliability.csv",
     "confusion_matrix.png", "reliability.png", "per_class.png", "mistakes.png",
 }  # fmt: skip
 

@@ -138,12 +138,13 @@ def test_a_stopped_flow_stops_its_stages_and_its_server(number, toy_project):
         "PREFECT_API_URL": "",
         "PREFECT_HOME": str(root / "home"),
     }
-    flow = subprocess.Popen([sys.executable, "-c", "from ferrule.cli import main; main(['run'])"], env=environment)
+    command = [sys.executable, "-c", "from ferrule.cli import main; main(['run'])"]
+    flow = subprocess.Popen(command, env=environment, start_new_session=True)
     try:
         wait_for(lambda: sleepers(root))
         family = psutil.Process(flow.pid).children(recursive=True)
-        assert any("uvicorn" in " ".join(member.cmdline()) for member in family)
-        flow.send_signal(number)
+        assert any("prefect" in " ".join(member.cmdline()) for member in family)
+        os.killpg(flow.pid, number)  # to the whole group, as a terminal does
         assert flow.wait(30) == 128 + number
     finally:
         flow.kill()

@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 
 from ferrule.errors import DataError
 from ferrule.layouts.archives import is_archive, unpack
+from ferrule.layouts.csvfiles import count_rows
 from ferrule.layouts.detection import Layout, detect_layout
 
 
@@ -35,6 +36,10 @@ def _place(source: Path, destination: Path, workspace: Path) -> str:
         unpacked.mkdir(parents=True)
         unpack(source, unpacked)
     layout = detect_layout(unpacked if packed else source)
+    if layout.tables and not any(count_rows(table) for table in layout.tables):
+        raise DataError(
+            f"Expected rows in {layout.tables[0].path.name}; it has a header and nothing else; get it again."
+        )
     description = layout.describe()
     _fill(workspace / "placed", layout, move=packed)
     _swap(workspace / "placed", destination, workspace / "former")

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test lint format lock wheel bench clean
+.PHONY: help demo test lint format lock wheel clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list

@@ -97,4 +97,4 @@ def test_other_backends_train_with_the_same_code_and_exchange_models(backend, tm
     assert "epoch 3/3" in result.stdout
     data = make_data()
     probabilities = predict_probabilities(load_network(tmp_path / "model.keras"), data.images[data.val])
-    assert (probabilities.argmax(axis=1) == data.labels[data.val]).mean() > 0.5
+    assert (probabilities.argmax(axis=1) == data.labels[data.val]).mean() > 0.6

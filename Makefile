@@ -1,10 +1,12 @@
 # `make demo` and `make test` need Python 3.11-3.13 and nothing else by hand.
 PYTHON ?= python3
 VENV := .venv
+FER := .venv-fer
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+SITE := 'import sysconfig; print(sysconfig.get_path("purelib"))'
 
-.PHONY: help demo test lint format lock wheel clean
+.PHONY: help demo test bench lint format lock wheel clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -16,6 +18,10 @@ demo: $(VENV)/demo.stamp  ## Set up, then run everything on the embedded sample
 
 test: lint  ## Set up, then lint, type-check and test
 	$(BIN)/pytest -m "not slow and not real_data and not torch"
+
+bench: $(VENV)/demo.stamp  ## Measure Ferrule beside other ways to the same; writes bench/results.json
+	-@$(MAKE) --no-print-directory $(FER)/fer.stamp
+	$(BIN)/python -m bench
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .
@@ -37,7 +43,7 @@ wheel: $(VENV)/test.stamp  ## Build dist/ferrule-*.whl, the library alone
 	$(BIN)/python -m build --wheel
 
 clean:  ## Remove the environment and everything that can be made again (never data/ or mlruns/)
-	rm -rf $(VENV) artifacts dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(FER) artifacts dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(VENV)/python.stamp:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
@@ -52,4 +58,12 @@ $(VENV)/demo.stamp: $(VENV)/python.stamp pyproject.toml requirements.lock
 
 $(VENV)/test.stamp: $(VENV)/demo.stamp
 	$(PIP) --constraint requirements.lock --editable '.[workflow,dev]'
+	@touch $@
+
+# PyPI's fer, to compare with. It asks for OpenCV 4, so it has an environment of its own, which takes TensorFlow from
+# ours. Where that fails, its rows are skipped.
+$(FER)/fer.stamp: $(VENV)/demo.stamp bench/fer.txt
+	@$(PYTHON) -m venv $(FER)
+	@$(BIN)/python -c $(SITE) > "$$($(FER)/bin/python -c $(SITE))/ferrule.pth"
+	@$(FER)/bin/python -m pip install --quiet --no-deps --requirement bench/fer.txt > $(FER)/pip.log 2>&1
 	@touch $@

@@ -1,83 +1,88 @@
-"""How long reading the full fer2013.csv takes, beside the plain way of doing it, in one run.
+"""Reading fer2013.csv, beside pandas: pd.read_csv and one np.array(row.split()) a row.
 
-    python ../shared/data/materialise.py csv /tmp/fer2013
-    python bench/ingest.py /tmp/fer2013/fer2013.csv
-
-The plain way is pd.read_csv and one np.array(row.split(), dtype="uint8") a row. Both are run three times, in turn, each
-in its own process, imports not counted; the memory is the most that the process took, less what the imports took.
+Each way runs in a process of its own, imports not counted; its memory is the most that the process took, less what it
+had taken before.
 """
 
-import argparse
-import os
-import resource
-import statistics
+import json
+import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sized
+from collections.abc import Callable
 from pathlib import Path
 
-RUNS = 3
-WAYS = ("plain", "ferrule")
+import numpy as np
+
+from bench.data import write_csv
+from bench.rows import ROOT, Row, Setup, SkippedError, alternate, compare
+
+RUNS = 5
+
+PROCESS = Path("/proc/self")  # Linux alone tells a process's peak apart from its parent's
 
 
-def main() -> None:
-    """Print seconds and megabytes of both ways, and their ratio."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("csv", type=Path)
-    parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    if args.way:
-        print(*measure(plain() if args.way == "plain" else ferrule(), args.csv))
-        return
-    with args.csv.open("rb") as file:  # so that no run pays for the disk
-        while file.read(1 << 20):
-            pass
-    runs = [[run(way, args.csv) for way in WAYS] for _ in range(RUNS)]
-    medians = []
-    for way, results in zip(WAYS, zip(*runs, strict=True), strict=True):
-        seconds, cpu, megabytes = (statistics.median(values) for values in zip(*results, strict=True))
-        medians.append(seconds)
-        print(f"{way:8} {seconds:6.2f} s  {cpu:6.2f} s of processor time  {megabytes:6.0f} MB")
-    print(f"ferrule takes {medians[1] / medians[0]:.2f} of the time ({os.cpu_count()} cores, median of {RUNS} runs)")
+def measure(setup: Setup) -> list[Row]:
+    """Return the rows of time and of memory."""
+    if not PROCESS.is_dir():
+        raise SkippedError(f"Expected {PROCESS}, which tells the peak memory; it is not there; measure on Linux.")
+    csv = setup.folder / "fer2013.csv"
+    write_csv(setup.samples, csv)
+    size = csv.stat().st_size
+    csv.read_bytes()  # so that no run pays for the disk
+    pairs = alternate(lambda: _run("ferrule", csv), lambda: _run("pandas", csv), setup.runs, warm_up=False)
+    csv.unlink()
+    name = f"read fer2013.csv, {len(setup.samples):,} rows, {size / 1e6:.0f} MB"
+    times, memory = ([(ours[i], theirs[i]) for ours, theirs in pairs] for i in (0, 1))
+    against = "pandas, one split a row"
+    limit = size / setup.limits.copy
+    return [
+        compare(name, against, "s", times, limit=limit, limit_is="its bytes once through memory"),
+        compare("its memory", against, "MB", memory, limit=_pixels(setup), limit_is="the images alone"),
+    ]
 
 
-def run(way: str, csv: Path) -> list[float]:
-    """Measure one way in a fresh process: seconds, processor seconds, megabytes."""
-    command = [sys.executable, __file__, str(csv), "--way", way]
-    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return [float(word) for word in output.split()]
+def _pixels(setup: Setup) -> float:
+    return setup.samples.images.nbytes / 2**20
 
 
-def measure(read: Callable[[Path], Sized], csv: Path) -> tuple[float, float, float]:
-    """Read `csv` once: seconds, processor seconds, megabytes."""
-    start, start_cpu, start_memory = time.perf_counter(), time.process_time(), peak_memory()
-    images = read(csv)
-    seconds, cpu, megabytes = time.perf_counter() - start, time.process_time() - start_cpu, peak_memory() - start_memory
-    assert len(images) == 35_887, f"expected the full fer2013.csv; it has {len(images):,} rows"
-    return seconds, cpu, megabytes
+def _run(way: str, csv: Path) -> tuple[float, float]:
+    """Read `csv` in a fresh process: seconds, megabytes."""
+    command = [sys.executable, "-m", "bench.ingest", way, str(csv)]
+    output = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    return tuple(json.loads(output))
 
 
-def peak_memory() -> float:
-    """Return the most megabytes that this process has taken (on Linux)."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def _read(way: str, csv: Path) -> tuple[float, float]:
+    read = WAYS[way]()
+    (PROCESS / "clear_refs").write_text("5")  # the peak starts again from here
+    before = _peak_memory()
+    start = time.perf_counter()
+    read(csv)
+    return time.perf_counter() - start, _peak_memory() - before
 
 
-def plain() -> Callable[[Path], Sized]:
-    """Import what the plain way needs and return it."""
-    import numpy as np
+def _peak_memory() -> float:
+    """Return the most megabytes that this process has taken; getrusage would count its parent's too."""
+    status = (PROCESS / "status").read_text()
+    [peak] = re.findall(r"VmHWM:\s*(\d+) kB", status)
+    return int(peak) / 1024
+
+
+def _import_pandas() -> Callable[[Path], object]:
     import pandas as pd
 
     return lambda csv: [np.array(row.split(), dtype="uint8") for row in pd.read_csv(csv)["pixels"]]
 
 
-def ferrule() -> Callable[[Path], Sized]:
-    """Import what Ferrule needs and return it."""
+def _import_ferrule() -> Callable[[Path], object]:
     from ferrule.emotions import EMOTIONS
     from ferrule.layouts import read_samples
 
-    return lambda csv: read_samples(csv, EMOTIONS, max_reject_fraction=0.0).samples
+    return lambda csv: read_samples(csv, EMOTIONS, max_reject_fraction=0.0)
 
+
+WAYS = {"ferrule": _import_ferrule, "pandas": _import_pandas}
 
 if __name__ == "__main__":
-    main()
+    print(json.dumps(_read(sys.argv[1], Path(sys.argv[2]))))

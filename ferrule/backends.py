@@ -49,6 +49,15 @@ def backend_name() -> str:
     return keras.backend.backend()
 
 
+def expect_backend(name: str) -> None:
+    """Raise ParameterError where Keras, which is imported by now, runs on another backend than `name`."""
+    if backend_name() != name:
+        raise ParameterError(
+            f"Expected Keras on train.backend, {name}; it runs on {backend_name()}; unset KERAS_BACKEND or change "
+            "train.backend, so that DVC knows of it."
+        )
+
+
 def make_deterministic() -> None:
     """Make the same training give the same bits (on one kind of processor and number of cores)."""
     if backend_name() == "tensorflow":

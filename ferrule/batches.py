@@ -13,7 +13,8 @@ class TrainingData:
     """Images, and which of them to train on and to select on.
 
     `images` uint8 (n, 48, 48) may be memory-mapped: only the rows of a batch are read. `labels` int (n,) are class ids.
-    `originals`, `generated` (both to train on) and `val` are positions in these.
+    `originals`, `generated` (both to train on) and `val` are positions in these. `targets`, float32 (n, n_classes), are
+    what to learn in place of the labels: a teacher's probabilities, say; rows that are not trained on are not read.
     """
 
     images: np.ndarray
@@ -22,18 +23,29 @@ class TrainingData:
     generated: np.ndarray
     val: np.ndarray
     n_classes: int
+    targets: np.ndarray | None = None
 
     def epoch_size(self, limit: int) -> int:
         """Return the number of images in an epoch of at most `limit`."""
         return min(limit, len(self.originals) + len(self.generated))
 
+    def class_counts(self) -> np.ndarray:
+        """Return the number of originals of each class, int (n_classes,)."""
+        return np.bincount(self.labels[self.originals], minlength=self.n_classes)
 
-def draw_rows(data: TrainingData, limit: int, rng: np.random.Generator) -> np.ndarray:
+
+def draw_rows(data: TrainingData, limit: int, rng: np.random.Generator, sampling: float = 0.0) -> np.ndarray:
     """Return at most `limit` rows for an epoch, in random order: originals first, then generated images, drawn anew.
 
     The limit thus says how far the classes are balanced: all rows make them equal, as many as there are originals leave
     them as they are. (Drawing from all rows alike would leave out originals for distorted copies of others.)
+
+    With `sampling` above 0 originals alone are drawn, with repetition, each class as often as its number of originals
+    to the power of 1 - sampling says: 1 draws all classes equally often.
     """
+    if sampling:
+        odds = (data.class_counts() ** -sampling)[data.labels[data.originals]]
+        return rng.choice(data.originals, data.epoch_size(limit), p=odds / odds.sum())
     originals = rng.permutation(data.originals)[:limit]
     generated = rng.permutation(data.generated)[: limit - len(originals)]
     return rng.permutation(np.concatenate([originals, generated]))
@@ -58,7 +70,7 @@ def draw_batches(
     for start in range(0, len(rows) - batch_size + 1, batch_size):
         batch = rows[start : start + batch_size]
         images = distort(data.images[batch], distortion, size, rng)[..., None].astype(np.float32)
-        targets = one_hot[data.labels[batch]]
+        targets = one_hot[data.labels[batch]] if data.targets is None else data.targets[batch]
         yield _mix(images, targets, mixup, rng) if mixup else (images, targets)
 
 

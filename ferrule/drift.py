@@ -12,11 +12,16 @@ QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 
 
 def embed(model: "keras.Model", images: np.ndarray) -> np.ndarray:
-    """Return float32 (n, d): what the last layer of `model` tells the classes from, for `images` uint8 (n, 48, 48)."""
+    """Return float32 (n, d): what the last layer of `model` tells the classes from, for `images` uint8 (n, 48, 48).
+
+    Of an ensemble these are the features of its members, side by side.
+    """
     from ferrule.backends import keras
 
-    features = keras.Model(model.inputs, model.layers[-1].input)
-    return features.predict(images[..., None].astype(np.float32), batch_size=256, verbose=0)
+    members = [layer for layer in model.layers if isinstance(layer, keras.Model)] or [model]
+    networks = [keras.Model(member.inputs, member.layers[-1].input) for member in members]
+    pixels = images[..., None].astype(np.float32)
+    return np.concatenate([network.predict(pixels, batch_size=256, verbose=0) for network in networks], axis=1)
 
 
 def summarize_shares(names: pd.Series, classes: tuple[str, ...]) -> dict[str, float]:

@@ -69,6 +69,15 @@ def rebuild_plain(name: str, n_classes: int, weights: list[np.ndarray], *, dropo
     return model
 
 
+def average_networks(members: list[keras.Model]) -> keras.Model:
+    """Return the network whose probabilities are the mean of those of `members`, which become its layers."""
+    images = keras.Input((IMAGE_SIZE, IMAGE_SIZE, 1), name="images")
+    for number, member in enumerate(members, start=1):
+        member.name = f"member_{number}"
+    mean = layers.Average(name="probabilities")([member(images) for member in members])
+    return keras.Model(images, mean, name="ferrule_ensemble")
+
+
 def save_network(model: keras.Model, path: Path) -> None:
     """Write `model` to `path` (.keras): the same weights always give the same bytes, whenever they are saved."""
     with tempfile.TemporaryDirectory() as folder:

@@ -41,6 +41,7 @@ CLASSES_TAG = "ferrule.classes"
 DATA_TAG = "ferrule.data_md5"
 SERVED_TAG = "ferrule.served_md5"
 VALIDATED_TAG = "ferrule.validated"
+TAGGED_SCORES = ("accuracy", "balanced_accuracy", "macro_f1")  # of the test images, as tags test_…
 RESCORE_FOLDER = "rescore"  # of a run's files: predictions on the test images of other models, a folder a test MD5
 
 _SERVED = Path(__file__).with_name("served.py")
@@ -68,7 +69,7 @@ class VersionInfo:
         """Return what one wants to see of it: name, number, MD5s, and its test scores as in metrics.json."""
         scores = {
             name: {"value": value} | {end: self.metrics[f"test_{name}_{end}"] for end in ("low", "high")}
-            for name in ("accuracy", "balanced_accuracy", "macro_f1")
+            for name in TAGGED_SCORES
             if (value := self.metrics.get(f"test_{name}")) is not None
         }
         identity = {"name": self.name, "version": self.version, "model_md5": self.model_md5}

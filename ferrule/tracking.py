@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 MODEL_TAG = "ferrule.model_md5"
 TEST_TAG = "ferrule.test_md5"  # which images the logged test scores are of
 BACKEND_TAG = "ferrule.backend"  # of the run that trained a model
+RECIPE_TAG = "ferrule.recipe"  # likewise; the same values may get another name, so it is no parameter
 TRAINING_TAG = "ferrule.training"
 PLACE_TAG = "ferrule.place"
 FLOW_TAG = "ferrule.flow_run_id"
@@ -45,10 +46,12 @@ class TrainingLog:
         self.client = client
         self.run_id = run_id
         self.finished = False
+        self.epochs = {metric.step for metric in client.get_metric_history(run_id, "loss")}
 
     def __call__(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Send the metrics of one epoch (counted from 1); they show in the UI at once."""
-        log_metrics(self.client, self.run_id, metrics, step=epoch)
+        """Send the metrics of one epoch (counted from 1) unless the run has them; they show in the UI at once."""
+        if epoch not in self.epochs:
+            log_metrics(self.client, self.run_id, metrics, step=epoch)
 
     def finish(self, model_md5: str, metrics: Mapping[str, float] | None = None) -> None:
         """Tag the run with the MD5 of the model file it made, and add final `metrics` such as the seconds it took."""

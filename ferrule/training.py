@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ferrule.backends import backend_name, choose_precision, keras, make_deterministic
+from ferrule.backends import backend_name, choose_precision, expect_backend, keras, make_deterministic
 from ferrule.batches import TrainingData, draw_batches, draw_rows
 from ferrule.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from ferrule.errors import DataError, ParameterError
@@ -27,7 +27,9 @@ from ferrule.progress import Progress
 from ferrule.samples import IMAGE_SIZE
 from ferrule.views import Distortion
 
-HISTORY_COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
+HISTORY_COLUMNS = ("epoch", "size", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
+
+OnEpoch = Callable[[int, dict[str, float]], None]  # takes the number of the epoch, from 1, and its metrics
 
 _EPOCH_CODE = ("backends", "batches", "inference", "muon", "network", "tensorflow_layers", "training", "views")
 
@@ -51,6 +53,8 @@ class TrainSettings:
     momentum: float
     weight_decay: float
     label_smoothing: float
+    class_weights: float
+    sampling: float
     dropout: float
     mixup: float
     flip: float
@@ -59,6 +63,8 @@ class TrainSettings:
     aspect: float
     shift: float
     erasing: float
+    members: int
+    distil: float
 
     @property
     def distortion(self) -> Distortion:
@@ -72,11 +78,16 @@ class TrainSettings:
 
 @dataclass(frozen=True)
 class Fit:
-    """A finished training: the network to save, and HISTORY_COLUMNS with one row an epoch."""
+    """A finished training: the network to save, and HISTORY_COLUMNS with one row an epoch.
+
+    Of several networks the history also has `network`, epochs are counted through, and `best_epoch` is the last one's.
+    """
 
     model: keras.Model
     history: pd.DataFrame
     best_epoch: int  # from 1
+    val_accuracy: float  # of `model`
+    seconds: float  # of all epochs, those before an interruption too
 
 
 def fit(
@@ -84,13 +95,14 @@ def fit(
     settings: TrainSettings,
     *,
     checkpoint: Path,
-    on_epoch: Callable[[int, dict[str, float]], None] | None = None,
+    on_epoch: OnEpoch | None = None,
 ) -> Fit:
     """Train on originals and generated images, select on val; return the best epoch's network in plain float32 layers.
 
     After each epoch the state is kept in the file `checkpoint`, from which an equal training (same data, settings and
-    backend) goes on; the caller removes it once what it wanted of the fit is safe. `on_epoch` gets the number of the
-    epoch, from 1, and its loss, accuracy, val_loss, val_accuracy, learning_rate and images_per_second.
+    backend) goes on, also one that was finished. `on_epoch` gets the number of the epoch, from 1, and its loss,
+    accuracy, val_loss, val_accuracy, learning_rate, images_per_second and seconds; epochs of before an interruption are
+    told again.
 
     Raises DataError where `data` cannot be trained on, and ParameterError for settings that cannot be met or under
     which the loss stops being a number.
@@ -101,6 +113,9 @@ def fit(
     model = _compile(data, settings, precision)
     fingerprint = fingerprint_training(data, settings)
     state = _resume(model, fingerprint, checkpoint)
+    if on_epoch:
+        for row in state.history:
+            on_epoch(int(row["epoch"]), {name: value for name, value in row.items() if name != "epoch"})
     with _start_progress(data, settings, done=len(state.history)) as progress:
         for epoch in range(len(state.history), settings.epochs):
             metrics = _run_epoch(model, data, settings, epoch, progress)
@@ -110,7 +125,8 @@ def fit(
                 on_epoch(epoch + 1, metrics)
             save_checkpoint(state, fingerprint, checkpoint)
     plain = rebuild_plain(settings.network, data.n_classes, state.best, dropout=settings.dropout, seed=settings.seed)
-    return Fit(plain, _tabulate(state), state.best_epoch)
+    best, seconds = state.history[state.best_epoch - 1], sum(row["seconds"] for row in state.history)
+    return Fit(plain, _tabulate(state), state.best_epoch, best["val_accuracy"], seconds)
 
 
 def fingerprint_training(data: TrainingData, settings: TrainSettings) -> str:
@@ -120,6 +136,8 @@ def fingerprint_training(data: TrainingData, settings: TrainSettings) -> str:
     digest = hashlib.sha256(json.dumps(facts).encode())
     for rows in (data.originals, data.generated, data.val):
         digest.update(np.asarray(data.labels[rows], np.int64).tobytes())
+        if data.targets is not None:
+            digest.update(np.asarray(data.targets[rows], np.float32).tobytes())
         for start in range(0, len(rows), 4096):
             digest.update(data.images[rows[start : start + 4096]].tobytes())
     return digest.hexdigest()
@@ -152,11 +170,7 @@ def _check(data: TrainingData, settings: TrainSettings) -> None:
             f"Expected the last epoch at {IMAGE_SIZE} pixels, since only such epochs can be selected; got train.sizes "
             f"{list(settings.sizes)} over {settings.epochs} epochs; end them with {IMAGE_SIZE} or list fewer."
         )
-    if settings.backend != backend_name():
-        raise ParameterError(
-            f"Expected Keras on train.backend, {settings.backend}; it runs on {backend_name()}; unset KERAS_BACKEND or "
-            "change train.backend, so that DVC knows of it."
-        )
+    expect_backend(settings.backend)
 
 
 def _compile(data: TrainingData, settings: TrainSettings, precision: str) -> keras.Model:
@@ -194,7 +208,7 @@ def _resume(model: keras.Model, fingerprint: str, checkpoint: Path) -> TrainingS
     model.set_weights(state.weights)
     for variable, value in zip(model.optimizer.variables, state.optimizer, strict=True):
         variable.assign(value)
-    print(f"going on after epoch {len(state.history)} of an interrupted training", flush=True)
+    print(f"going on after epoch {len(state.history)} of an earlier training of this network", flush=True)
     return state
 
 
@@ -215,24 +229,38 @@ def _run_epoch(
     """Train one epoch (from 0); return its metrics, those on val for images of the size it was trained at."""
     size, steps = settings.size(epoch), _steps(data, settings)
     rng = np.random.default_rng([settings.seed, epoch])
-    rows = draw_rows(data, settings.epoch_images, rng)[: steps * settings.batch_size]
+    rows = draw_rows(data, settings.epoch_images, rng, settings.sampling)[: steps * settings.batch_size]
     batches = draw_batches(
         data, rows, size, batch_size=settings.batch_size, distortion=settings.distortion, mixup=settings.mixup, rng=rng
     )
     _reseed(model, settings.seed, epoch)
+    weights = weigh_classes(np.bincount(data.labels[rows], minlength=data.n_classes), settings.class_weights)
     started, sums = time.monotonic(), np.zeros(2)
     for images, targets in batches:
-        sums += _train_batch(model, images, targets, settings, epoch)
+        sums += _train_batch(model, images, targets, weights, settings, epoch)
         progress.advance(images.size)
     seconds = time.monotonic() - started
     loss, accuracy = (sums / steps).tolist()
     return {
+        "size": size,
         "loss": loss,
         "accuracy": accuracy,
         **_validate(model, data, size),
         "learning_rate": float(keras.ops.convert_to_numpy(model.optimizer.learning_rate)),
         "images_per_second": len(rows) / seconds,
+        "seconds": time.monotonic() - started,
     }
+
+
+def weigh_classes(counts: np.ndarray, power: float) -> np.ndarray | None:
+    """Return the weight of each class in the loss: its count to the power of -`power`, 1 on average over the images.
+
+    `counts` int (k,) are of the images of an epoch, generated ones included. None where `power` is 0.
+    """
+    if not power:
+        return None
+    weights = np.maximum(counts, 1).astype(float) ** -power
+    return weights * counts.sum() / (weights * counts).sum()
 
 
 def _reseed(model: keras.Model, seed: int, epoch: int) -> None:
@@ -244,10 +272,16 @@ def _reseed(model: keras.Model, seed: int, epoch: int) -> None:
 
 
 def _train_batch(
-    model: keras.Model, images: np.ndarray, targets: np.ndarray, settings: TrainSettings, epoch: int
+    model: keras.Model,
+    images: np.ndarray,
+    targets: np.ndarray,
+    weights: np.ndarray | None,
+    settings: TrainSettings,
+    epoch: int,
 ) -> tuple[float, float]:
     """Take one step; return the loss and the accuracy before it."""
-    loss, accuracy = model.train_on_batch(images, targets)
+    of_images = None if weights is None else targets @ weights
+    loss, accuracy = model.train_on_batch(images, targets, sample_weight=of_images)
     if not math.isfinite(loss):
         raise ParameterError(
             f"Expected the loss to be a number; got {loss} in epoch {epoch + 1}; lower train.peak_rate "
@@ -280,4 +314,4 @@ def _advance(model: keras.Model, state: TrainingState, metrics: dict[str, float]
 
 def _tabulate(state: TrainingState) -> pd.DataFrame:
     """Return the history without what the clock said, so that equal trainings give equal tables."""
-    return pd.DataFrame(state.history)[list(HISTORY_COLUMNS)].astype({"epoch": int})
+    return pd.DataFrame(state.history)[list(HISTORY_COLUMNS)].astype({"epoch": int, "size": int})

@@ -45,12 +45,17 @@ def kaggle(slug: str) -> None:
 
 @click.command()
 @click.option("--promote/--no-promote", default=True, help="Ask for promotion at the end (default: yes).")
-def run(promote: bool) -> None:
+@click.option("--recipe", help="Choose a recipe of params.yaml (it is written there) and train by it.")
+def run(promote: bool, recipe: str | None) -> None:
     """Run every stage that must, register the model, and promote it if it passes the gate."""
     from flows.project import enter_project
 
     root = enter_project()
     start = time.monotonic()
+    if recipe:
+        from pipelines.params import choose_recipe
+
+        click.echo(choose_recipe(root, recipe))
     from flows.ui import ensure_prefect
 
     ensure_prefect(root)
@@ -104,17 +109,20 @@ def status(as_json: bool) -> None:
 @click.option(
     "--write", type=click.Path(path_type=Path), help="Write the table into this Markdown file, between its marks."
 )
-def results(write: Path | None) -> None:
+@click.option("--line", is_flag=True, help="Print one row for the table in docs/recipes.md instead.")
+def results(write: Path | None, line: bool) -> None:
     """Print the scores of the last evaluation, with their intervals, as a Markdown table."""
     from flows.project import enter_project
-    from flows.results import results_table, write_results
+    from flows.results import results_line, results_table, write_results
 
+    if write and line:
+        raise click.UsageError("Expected --write or --line; got both; the row goes into its table by hand.")
     write = write and write.absolute()
     root = enter_project()
     if write:
         write_results(root, write)
     else:
-        click.echo(results_table(root))
+        click.echo(results_line(root) if line else results_table(root))
 
 
 @click.command()
@@ -134,6 +142,41 @@ def ui(mlflow_port: int, prefect_port: int, check: bool) -> None:
             _wait_for_interrupt()
 
 
+@click.group()
+def registry() -> None:
+    """Make and use the model that ships with the package."""
+
+
+@registry.command("export-pretrained")
+@click.option("--allow-dirty", is_flag=True, help="Also where the checkout has changes that no commit holds.")
+def export_command(allow_dirty: bool) -> None:
+    """Make the last run's model the one that ships: write ferrule/pretrained/ (a counted look at the test images)."""
+    from flows.project import enter_project
+
+    root = enter_project()
+    from flows.pretrained import PLACE, export_pretrained
+
+    click.echo("Rounding the weights and scoring them; this takes as long as the evaluate stage.")
+    click.echo(export_pretrained(root, allow_dirty=allow_dirty).describe())
+    click.echo(f"Written to {PLACE}/: commit it, and it ships.")
+
+
+@registry.command("import-pretrained")
+def import_command() -> None:
+    """Register the model that ships with the package; it is the challenger then."""
+    from flows.project import enter_project
+
+    root = enter_project()
+    from flows.pretrained import import_pretrained
+
+    version = import_pretrained(root)
+    accuracy = 100 * version.metrics["test_accuracy"]
+    click.echo(
+        f"{version.name} version {version.version} is the challenger now; its test accuracy is {accuracy:.1f} %."
+    )
+    click.echo("`ferrule promote` makes it the champion if it passes the gate.")
+
+
 def _wait_for_interrupt() -> None:
     try:
         while True:
@@ -142,4 +185,4 @@ def _wait_for_interrupt() -> None:
         click.echo()
 
 
-commands = (data, run, promote_command, status, results, ui)
+commands = (data, run, promote_command, status, results, registry, ui)

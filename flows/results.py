@@ -2,11 +2,16 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
+from ferrule.documents import write_between
 from ferrule.errors import WorkflowError
+from ferrule.store import open_store
+from ferrule.tracking import RECIPE_TAG, digest_file, model_runs
 
 METRICS = "artifacts/evaluate/metrics.json"
 SPLIT = "artifacts/split/split.json"
+NETWORK = "artifacts/train/model.keras"
 BEGIN = "<!-- results: `ferrule results --write README.md` writes what follows -->"
 END = "<!-- end of results -->"
 
@@ -26,16 +31,26 @@ COLUMNS = {
 }
 PLAIN = {"log_loss"}  # not a share, so not in per cent
 
+LINE_HEAD = (
+    "recipe",
+    "seed",
+    "twins",
+    "training, minutes",
+    "PublicTest",
+    "PrivateTest, one view",
+    "PrivateTest, leak-free",
+    "PrivateTest",
+    "macro F1",
+    "disgust recall",
+)
+
 
 def results_table(root: Path) -> str:
     """Return the scores of the last evaluation as a Markdown table, each with its 95 % interval.
 
     Raises WorkflowError where nothing has been evaluated.
     """
-    path = root / METRICS
-    if not path.is_file():
-        raise WorkflowError(f"Expected {METRICS}, which evaluate writes; it is not there; run `ferrule run`.")
-    metrics = json.loads(path.read_text())
+    metrics = _read_metrics(root)
     strategy = json.loads((root / SPLIT).read_text())["strategy"]
     lines = [f"| | images | {' | '.join(COLUMNS.values())} |", "|---" * (len(COLUMNS) + 2) + "|"]
     for block, name in BLOCKS.items():
@@ -45,16 +60,56 @@ def results_table(root: Path) -> str:
     return "\n".join(lines)
 
 
+def results_line(root: Path) -> str:
+    """Return the last run as one row of the table in docs/recipes.md (LINE_HEAD), scores with test-time averaging.
+
+    Raises WorkflowError where nothing has been trained and evaluated, or not on FER-2013's own splits.
+    """
+    metrics, split = _read_metrics(root), json.loads((root / SPLIT).read_text())
+    if split["strategy"] != "official":
+        raise WorkflowError(
+            f"Expected scores on PublicTest and PrivateTest; the split is {split['strategy']}; leave --line away for "
+            "its scores."
+        )
+    run = _find_training(root).data
+    test = metrics["test_tta"]
+    disgust = test["classes"].get("disgust")
+    cells = [
+        f"`{run.tags[RECIPE_TAG]}`",
+        run.params["seed"],
+        split["twins"],
+        f"{run.metrics['train_seconds'] / 60:.1f}",
+        *(
+            f"{metrics[block]['accuracy']['value']:.1%}" if block in metrics else ""
+            for block in ("val_tta", "test", "test_leak_free_tta")
+        ),
+        _cell(test["accuracy"], share=True),
+        f"{test['macro_f1']['value']:.1%}",
+        f"{disgust['recall']['value']:.1%}" if disgust else "",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
 def write_results(root: Path, document: Path) -> None:
     """Put the table between the two marks in `document`; raises WorkflowError where they are missing."""
-    text = document.read_text() if document.is_file() else ""
-    if BEGIN not in text or END not in text.split(BEGIN, 1)[1]:
-        raise WorkflowError(
-            f"Expected the lines {BEGIN!r} and {END!r} in {document}; add them where the table belongs."
-        )
-    before, rest = text.split(BEGIN, 1)
-    after = rest.split(END, 1)[1]
-    document.write_text(f"{before}{BEGIN}\n\n{results_table(root)}\n\n{END}{after}")
+    write_between(document, BEGIN, END, results_table(root))
+
+
+def _find_training(root: Path) -> Any:
+    """Return the MLflow run that trained the last model; raises WorkflowError where there is no such run."""
+    network = root / NETWORK
+    runs = model_runs(open_store(root), digest_file(network)) if network.is_file() else []
+    trained = [run for run in runs if RECIPE_TAG in run.data.tags]
+    if not trained:
+        raise WorkflowError("Expected the training of the last model in mlruns/; it is not there; run `ferrule run`.")
+    return trained[0]
+
+
+def _read_metrics(root: Path) -> dict[str, Any]:
+    path = root / METRICS
+    if not path.is_file():
+        raise WorkflowError(f"Expected {METRICS}, which evaluate writes; it is not there; run `ferrule run`.")
+    return json.loads(path.read_text())
 
 
 def _cell(metric: dict[str, float], share: bool) -> str:

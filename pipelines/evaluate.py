@@ -9,6 +9,7 @@ import pandas as pd
 
 from ferrule.charts.evaluation import class_chart, confusion_chart, mistakes_sheet, reliability_chart
 from ferrule.charts.style import save_figure
+from ferrule.charts.training import learning_curves
 from ferrule.drift import embed
 from ferrule.emotions import class_ids
 from ferrule.errors import DataError
@@ -46,6 +47,7 @@ def run(params: Params, root: Path) -> None:
         list_seen(split, samples.images).to_parquet(out / "seen.parquet", index=False)
         np.save(out / "embeddings.npy", embeddings)
         _plot(out, images[test], predictions[test], metrics["test"], classes, params.evaluate.calibration_bins)
+        save_figure(learning_curves(pd.read_csv(artifacts / "train" / "history.csv")), out / "learning_curves.png")
         looks = _record(root, out, predictions, metrics)
     print(f"test accuracy {_say(metrics['test'])}, macro F1 {_say(metrics['test'], 'macro_f1')}; {looks}")
 
@@ -65,10 +67,15 @@ def _predict(
             f"Expected a model of the {len(classes)} classes in ingest.classes; {path} knows {model.output_shape[-1]}; "
             "run the train stage again."
         )
+    embeddings = embed(model, images[(held_out["split"] == "val").to_numpy()])
+    return predict_held_out(model, images, held_out, classes), embeddings
+
+
+def predict_held_out(model: Any, images: np.ndarray, held_out: pd.DataFrame, classes: tuple[str, ...]) -> pd.DataFrame:
+    """Return the table of what `model` says of `images`, the rows of `held_out`, plain and averaged over all views."""
     plain = predict_probabilities(model, images, views=PLAIN)
     averaged = predict_probabilities(model, images, views=ALL)
-    embeddings = embed(model, images[(held_out["split"] == "val").to_numpy()])
-    return tabulate_predictions(held_out, images, classes, plain=plain, averaged=averaged), embeddings
+    return tabulate_predictions(held_out, images, classes, plain=plain, averaged=averaged)
 
 
 def _plot(

@@ -10,6 +10,7 @@ import yaml
 from ferrule.errors import WorkflowError
 from ferrule.registry import DATA_TAG, VALIDATED_TAG
 from ferrule.tracking import digest_json, flow_tags
+from pipelines.params import PARAMS_FILE
 
 # What a registered model depends on; its own entry in dvc.lock is written after it, and the others do not matter to it.
 _STAGES = ("ingest", "validate", "audit", "augment", "split", "train", "evaluate")
@@ -59,10 +60,17 @@ def _read_commit(root: Path) -> dict[str, str | None]:
     """Return the git commit of the checkout, and whether its code differs from that; nothing without .git."""
     if not (root / ".git").exists():  # an unpacked archive may lie inside somebody else's checkout
         return {}
-    others = [f":(exclude){name}" for name in _OWN_TAGS]
+    others = [f":(exclude){name}" for name in (*_OWN_TAGS, PARAMS_FILE)]
     changes = _ask_git(root, "status", "--porcelain", "--untracked-files=no", "--", ".", *others)
     commit = _ask_git(root, "rev-parse", "--verify", "HEAD")
-    return {"ferrule.git_commit": commit, "ferrule.git_dirty": str(bool(changes)).lower()} if commit else {}
+    dirty = bool(changes) or _changes_params(root)
+    return {"ferrule.git_commit": commit, "ferrule.git_dirty": str(dirty).lower()} if commit else {}
+
+
+def _changes_params(root: Path) -> bool:
+    """Tell whether params.yaml differs from the commit's in more than `recipe`, which `ferrule run --recipe` writes."""
+    committed = yaml.safe_load(_ask_git(root, "show", f"HEAD:./{PARAMS_FILE}") or "") or {}
+    return committed | {"recipe": ""} != _read_yaml(root / PARAMS_FILE) | {"recipe": ""}
 
 
 def _ask_git(root: Path, *command: str) -> str | None:

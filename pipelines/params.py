@@ -1,8 +1,9 @@
 """The values of params.yaml as frozen models: an unknown, missing or impossible value is an error, never a default."""
 
 import json
+import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, field_validator
@@ -106,6 +107,8 @@ class Train:
     momentum: Annotated[float, Field(ge=0, lt=1)]
     weight_decay: Annotated[float, Field(ge=0, lt=1)]
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    class_weights: Share
+    sampling: Share
     dropout: Annotated[float, Field(ge=0, lt=1)]
     mixup: Annotated[float, Field(ge=0, le=10)]
     flip: Share
@@ -114,6 +117,8 @@ class Train:
     aspect: Annotated[float, Field(ge=0, le=0.5)]
     shift: Annotated[float, Field(ge=0, le=0.3)]
     erasing: Share
+    members: Annotated[int, Field(ge=1, le=20)]
+    distil: Share
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -149,9 +154,10 @@ class Promotion:
 
 @dataclass(frozen=True, config=STRICT)
 class Params:
-    """All of params.yaml."""
+    """All of params.yaml; `train` is that section with what the chosen recipe changes in it."""
 
     seed: Annotated[int, Field(ge=0, lt=2**31)]
+    recipe: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]  # a dot would split it for DVC
     ingest: Ingest
     validate: Validate
     audit: Audit
@@ -167,26 +173,79 @@ class Params:
 
 def load_params(root: Path) -> Params:
     """Read and check `root`/params.yaml; raises ParameterError that names each wrong value and what was expected."""
+    return _check(_read_yaml(root))
+
+
+def choose_recipe(root: Path, name: str) -> str:
+    """Write `name` as the recipe into `root`/params.yaml; return what was changed, as a sentence.
+
+    Nothing else in the file changes. Raises ParameterError, and changes nothing, where `name` is not one of its recipes
+    or would not make good parameters.
+    """
+    path = root / PARAMS_FILE
+    content, before = _read_yaml(root), load_params(root).recipe
+    _check(content | {"recipe": name})
+    text = path.read_text(encoding="utf-8")
+    changed = re.sub(rf"^recipe: *{before}\b", f"recipe: {name}", text, count=1, flags=re.MULTILINE)
+    if before == name:
+        return f"{PARAMS_FILE} already says recipe: {name}."
+    if changed == text:
+        raise ParameterError(f"Expected a line `recipe: {before}` in {PARAMS_FILE}; there is none; write it as that.")
+    path.write_text(changed, encoding="utf-8")
+    return f"{PARAMS_FILE} now says recipe: {name} (it was {before})."
+
+
+def _read_yaml(root: Path) -> Any:
+    """Return what params.yaml holds; raises ParameterError where it is missing or no YAML."""
     path = root / PARAMS_FILE
     if not path.is_file():
         raise ParameterError(f"Expected {PARAMS_FILE} in {root}; it is not there; run this in the project's folder.")
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)  # noqa: S506  # a safe loader
-        # Strict dataclasses take a mapping only from JSON.
-        return TypeAdapter(Params).validate_json(json.dumps(content, default=str))
+        return yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)  # noqa: S506  # a safe loader
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ParameterError(f"Expected YAML in {PARAMS_FILE}; {' '.join(str(error).split())}; correct it.") from error
+
+
+def _check(content: Any) -> Params:
+    """Return the parameters that the content of params.yaml makes; raises ParameterError that names what is wrong."""
+    followed = _follow_recipe(content)
+    try:
+        # Strict dataclasses take a mapping only from JSON.
+        return TypeAdapter(Params).validate_json(json.dumps(followed, default=str))
     except ValidationError as error:
         found = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in error.errors())
-        raise ParameterError(f"Expected other values in {PARAMS_FILE}: {found}; correct them.") from error
+        recipe = f" under recipe {content['recipe']}" if "train." in found and isinstance(content, dict) else ""
+        raise ParameterError(f"Expected other values in {PARAMS_FILE}{recipe}: {found}; correct them.") from error
+
+
+def _follow_recipe(content: Any) -> Any:
+    """Return params.yaml's content with what the chosen recipe says in its section `train`, and without `recipes`."""
+    if not isinstance(content, dict) or not isinstance(content.get("train"), dict):
+        return content
+    name, recipes = content.get("recipe"), content.get("recipes")
+    if not isinstance(recipes, dict) or name is None:
+        raise ParameterError(
+            f"Expected `recipe` and `recipes` in {PARAMS_FILE}; they are not there, as in older versions; take both "
+            "from the repository's."
+        )
+    if not isinstance(name, str) or name not in recipes:
+        raise ParameterError(
+            f"Expected recipe among {', '.join(map(str, recipes))}; got {name!r}; correct {PARAMS_FILE}."
+        )
+    if not isinstance(recipes[name], dict):
+        raise ParameterError(
+            f"Expected values of `train` in recipes.{name}; got {recipes[name]!r}; write {{}} for none."
+        )
+    rest = {key: value for key, value in content.items() if key != "recipes"}
+    return rest | {"train": content["train"] | recipes[name]}
 
 
 class _UniqueKeys(yaml.SafeLoader):
-    """YAML in which a key that stands twice is an error and not silently the last."""
+    """YAML in which a key that stands twice is an error and not silently the last (`<<` merges are none)."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         """Build a mapping whose keys are all different."""
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value if key.value != "<<"]
         twice = {key for key in keys if keys.count(key) > 1}
         if twice:
             raise yaml.YAMLError(f"{', '.join(map(str, sorted(twice)))} stands twice{node.start_mark}")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ferrule.registry import register_version
+from ferrule.registry import TAGGED_SCORES, register_version
 from ferrule.tracking import TEST_TAG, digest_file, digest_test_set, log_evaluation
 from pipelines.folders import fresh_folder
 from pipelines.lineage import read_lineage
@@ -22,8 +22,8 @@ def run(params: Params, root: Path) -> None:
     metrics = json.loads((evaluation / "metrics.json").read_text())
     model_md5, test_md5 = digest_file(network), digest_test_set(pd.read_parquet(evaluation / "predictions.parquet"))
     log_evaluation(root, model_md5, test_md5, metrics, evaluation)
-    scores = {name: str(metrics["test"][name]["value"]) for name in ("accuracy", "balanced_accuracy", "macro_f1")}
-    tags = read_lineage(root) | {TEST_TAG: test_md5} | {f"test_{name}": value for name, value in scores.items()}
+    scores = {f"test_{name}": str(metrics["test"][name]["value"]) for name in TAGGED_SCORES}
+    tags = read_lineage(root) | {TEST_TAG: test_md5} | scores
     version = register_version(
         root, params.register.model_name, network, model_md5=model_md5, classes=params.ingest.classes, tags=tags
     )

@@ -2,7 +2,6 @@
 
 import fcntl
 import hashlib
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -14,11 +13,12 @@ import pandas as pd
 from ferrule.backends import backend_name, choose_precision
 from ferrule.batches import TrainingData
 from ferrule.emotions import class_ids
+from ferrule.ensembles import fit_networks
 from ferrule.errors import DataError, WorkflowError
 from ferrule.network import save_network
 from ferrule.samples import load_samples
-from ferrule.tracking import BACKEND_TAG, training_run
-from ferrule.training import TrainSettings, fingerprint_training, fit
+from ferrule.tracking import BACKEND_TAG, RECIPE_TAG, training_run
+from ferrule.training import Fit, TrainSettings, fingerprint_training
 from pipelines.folders import fresh_folder
 from pipelines.params import Params
 
@@ -26,25 +26,30 @@ from pipelines.params import Params
 def run(params: Params, root: Path) -> None:
     """Write model.keras and history.csv; a run that was killed goes on from its last epoch.
 
-    The checkpoint lies outside the stage's folder, which DVC removes before each run.
+    The checkpoints lie outside the stage's folder, which DVC removes before each run.
     """
     data = read_data(root, params.ingest.classes)
     settings = TrainSettings(seed=params.seed, **asdict(params.train))
-    checkpoint = root / "artifacts" / ".train-checkpoint" / "state.npz"
+    checkpoints = root / "artifacts" / ".train-checkpoints"
     mark = fingerprint_training(data, settings)
-    with _alone(checkpoint.parent), training_run(root, *_describe(settings, data), fingerprint=mark) as log:
-        result = fit(data, settings, checkpoint=checkpoint, on_epoch=log)
+    with _alone(checkpoints), training_run(root, *_describe(params, settings, data), fingerprint=mark) as log:
+        result = fit_networks(data, settings, checkpoints, on_epoch=log)
         with fresh_folder(root / "artifacts" / "train") as out:
             save_network(result.model, out / "model.keras")
             result.history.to_csv(out / "history.csv", index=False, float_format="%.6g")
             model_md5 = hashlib.md5((out / "model.keras").read_bytes(), usedforsecurity=False).hexdigest()
-        log.finish(model_md5, {"best_epoch": result.best_epoch})
-    shutil.rmtree(checkpoint.parent, ignore_errors=True)
-    best = result.history.iloc[result.best_epoch - 1]
-    print(
-        f"{settings.network} network: {best['val_accuracy']:.1%} of {len(data.val):,} validation images right after "
-        f"epoch {result.best_epoch} of {settings.epochs}, {data.epoch_size(settings.epoch_images):,} images each"
-    )
+        log.finish(model_md5, {"best_val_accuracy": result.val_accuracy, "train_seconds": result.seconds})
+    print(_summarise(result, settings, data))
+
+
+def _summarise(result: Fit, settings: TrainSettings, data: TrainingData) -> str:
+    """Return how the training went, as a line."""
+    kind = "network"
+    if settings.members > 1 or settings.distil:
+        kind = f"{'student' if settings.distil else 'ensemble'} of {settings.members}"
+    work = f"{settings.epochs} epochs of {data.epoch_size(settings.epoch_images):,} images"
+    right = f"{result.val_accuracy:.1%} of {len(data.val):,} validation images right"
+    return f"{settings.network} {kind}: {right}; {work} in {result.seconds / 60:.1f} minutes"
 
 
 @contextmanager
@@ -82,9 +87,13 @@ def read_data(root: Path, classes: tuple[str, ...]) -> TrainingData:
     )
 
 
-def _describe(settings: TrainSettings, data: TrainingData) -> tuple[dict[str, object], dict[str, str]]:
+def _describe(params: Params, settings: TrainSettings, data: TrainingData) -> tuple[dict[str, object], dict[str, str]]:
     """Return the parameters and the tags of the training's MLflow run."""
-    params = {f"train.{name}": value for name, value in asdict(settings).items() if name != "seed"}
+    values = {f"train.{name}": value for name, value in asdict(settings).items() if name != "seed"}
     counts = {"originals": len(data.originals), "generated": len(data.generated), "val_images": len(data.val)}
-    tags = {BACKEND_TAG: backend_name(), "ferrule.precision": choose_precision(settings.precision)}
-    return {"seed": settings.seed, **params, **counts}, tags
+    tags = {
+        RECIPE_TAG: params.recipe,
+        BACKEND_TAG: backend_name(),
+        "ferrule.precision": choose_precision(settings.precision),
+    }
+    return {"seed": settings.seed, **values, **counts}, tags

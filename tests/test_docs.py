@@ -13,6 +13,7 @@ from conftest import REPOSITORY
 
 from ferrule.cli import cli, join_commands
 from flows.dag import read_dag
+from flows.results import LINE_HEAD
 
 DOCUMENTS = [REPOSITORY / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(
     (REPOSITORY / "docs").glob("*.md")
@@ -119,3 +120,13 @@ def test_nothing_of_one_machine_stands_in_the_repository():
         if path.suffix in {".py", ".md", ".yaml", ".toml", ".lock", ""} and path.is_file():
             assert str(REPOSITORY) + "/" not in path.read_text(errors="ignore"), name
     assert "://" not in (REPOSITORY / "requirements.lock").read_text()
+
+
+def test_the_table_of_recipes_has_the_columns_that_the_command_prints():
+    assert f"| {' | '.join(LINE_HEAD)} |" in TEXT["recipes.md"]
+
+
+def test_every_recipe_stands_in_its_document_and_in_the_readme():
+    for name in yaml.safe_load(PARAMS)["recipes"]:
+        assert f"| `{name}` |" in TEXT["recipes.md"], name
+        assert f"`{name}`" in TEXT["README.md"], name

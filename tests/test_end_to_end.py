@@ -12,6 +12,8 @@ import pytest
 import yaml
 from conftest import REPOSITORY
 
+from flows.results import LINE_HEAD
+
 CHECKOUT = (
     "ferrule",
     "pipelines",
@@ -109,7 +111,8 @@ def test_every_artifact_of_the_contract_is_there(project):
     """docs/artifacts.md names each file; each stands where it says."""
     documented = (REPOSITORY / "docs" / "artifacts.md").read_text()
     found = sorted(str(path.relative_to(project)) for path in (project / "artifacts").rglob("*") if path.is_file())
-    assert [path for path in found if path.removeprefix("artifacts/") not in documented] == []
+    kept = [path for path in found if not path.startswith("artifacts/.train-checkpoints/")]
+    assert [path for path in kept if path.removeprefix("artifacts/") not in documented] == []
     metrics = json.loads((project / "artifacts/evaluate/metrics.json").read_text())
     for block in ("test", "test_tta", "test_leak_free", "val"):
         accuracy = metrics[block]["accuracy"]
@@ -121,6 +124,15 @@ def test_a_second_run_runs_nothing(project):
     assert read_outcomes(printed) == dict.fromkeys(STAGES, "unchanged")
     assert "champion already" in " ".join(printed.split())
     assert "up to date" in run(project, "dvc", "repro")
+
+
+def test_results_can_be_a_row_of_the_table_of_recipes(project):
+    row = run(project, "ferrule", "results", "--line").strip()
+    cells = dict(zip(LINE_HEAD, [cell.strip() for cell in row.strip("|").split("|")], strict=True))
+    assert (cells["recipe"], cells["seed"], cells["twins"]) == ("`demo`", "2013", "drop")
+    assert float(cells["training, minutes"]) > 0
+    accuracy = read_status(project)["result"]["accuracy_tta"]
+    assert cells["PrivateTest"].startswith(f"**{accuracy['value']:.1%}**")
 
 
 def test_dvc_shows_metrics_and_plots(project):

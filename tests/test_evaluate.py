@@ -27,7 +27,7 @@ BLOCKS = ["test", "test_tta", "test_leak_free", "test_leak_free_tta", "val", "va
 FILES = {
     "metrics.json", "headline.json",
     "predictions.parquet", "seen.parquet", "embeddings.npy", "confusion.csv", "reliability.csv",
-    "confusion_matrix.png", "reliability.png", "per_class.png", "mistakes.png",
+    "confusion_matrix.png", "reliability.png", "per_class.png", "mistakes.png", "learning_curves.png",
 }  # fmt: skip
 
 

@@ -1,11 +1,13 @@
 """params.yaml is checked whole: names, types, ranges."""
 
+from dataclasses import replace
+
 import pytest
 import yaml
 from conftest import REPOSITORY
 
 from ferrule.errors import ParameterError
-from pipelines.params import load_params
+from pipelines.params import choose_recipe, load_params
 
 GOOD = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
 
@@ -73,3 +75,54 @@ def test_a_file_in_another_encoding_is_one_sentence(tmp_path):
     (tmp_path / "params.yaml").write_bytes("seed: 1  # für".encode("latin-1"))
     with pytest.raises(ParameterError, match=r"params\.yaml"):
         load_params(tmp_path)
+
+
+def test_a_recipe_changes_what_it_names_and_nothing_else(tmp_path):
+    before = load_params(write(tmp_path, GOOD)).train
+    recipes = {"demo": {}, "long": {"epochs": 99, "sizes": [48]}}
+    after = load_params(write(tmp_path, {**GOOD, "recipe": "long", "recipes": recipes})).train
+    assert after == replace(before, epochs=99, sizes=(48,))
+
+
+@pytest.mark.parametrize("name", GOOD["recipes"])
+def test_every_recipe_of_the_project_is_good(name, tmp_path):
+    load_params(write(tmp_path, {**GOOD, "recipe": name}))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"recipe": "fast"}, "recipe among .*demo.*got 'fast'"),
+        ({"recipe": ["demo"]}, "recipe among .*got \\['demo'\\]"),
+        ({"recipe": None}, "as in older versions"),
+        ({"recipes": None}, "as in older versions"),
+        ({"recipes": {"demo": {"epoch": 1}}}, "under recipe demo: train.epoch: Unexpected"),
+        ({"recipes": {"demo": None}}, "recipes.demo; got None; write {} for none"),
+        ({"recipe": "a.b", "recipes": {"a.b": {}}}, "recipe: .*pattern"),
+    ],
+)
+def test_a_recipe_that_cannot_be_followed_is_one_sentence(change, words, tmp_path):
+    with pytest.raises(ParameterError, match=words):
+        load_params(write(tmp_path, {**GOOD, **change}))
+
+
+def test_choosing_a_recipe_changes_one_word_of_the_file(tmp_path):
+    text = (REPOSITORY / "params.yaml").read_text()
+    other = next(name for name in GOOD["recipes"] if name != GOOD["recipe"])
+    write(tmp_path, text)
+    assert other in choose_recipe(tmp_path, other)
+    changed = (tmp_path / "params.yaml").read_text()
+    assert changed == text.replace(f"recipe: {GOOD['recipe']} ", f"recipe: {other} ", 1) != text
+    assert "already" in choose_recipe(tmp_path, other)
+    for name in ("none of them", "a\\1", f"{other} # x"):
+        with pytest.raises(ParameterError, match="recipe among"):
+            choose_recipe(tmp_path, name)
+    assert (tmp_path / "params.yaml").read_text() == changed
+
+
+def test_a_recipe_with_a_wrong_value_is_not_chosen(tmp_path):
+    write(tmp_path, {**GOOD, "recipes": {"demo": {}, "wrong": {"epochs": 0}}})
+    before = (tmp_path / "params.yaml").read_text()
+    with pytest.raises(ParameterError, match=r"under recipe wrong: train\.epochs"):
+        choose_recipe(tmp_path, "wrong")
+    assert (tmp_path / "params.yaml").read_text() == before

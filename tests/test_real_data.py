@@ -106,17 +106,17 @@ def test_every_form_goes_from_ingest_to_split(layout, form, classes, strategy, m
 
 @pytest.mark.slow
 @pytest.mark.timeout(2400)
-def test_the_whole_of_fer2013_ends_with_a_champion_above_62_percent(materialise, tmp_path):
-    """The default recipe on all images in msambare's folders, from `ferrule data use` to the alias: ten minutes."""
+def test_the_quick_recipe_on_all_of_fer2013_ends_with_a_champion_above_its_bar(materialise, tmp_path):
+    """All images in msambare's folders, from `ferrule data use` to the alias; docs/recipes.md promises the score."""
     root = copy_checkout(tmp_path / "project")
     shutil.copy(REPOSITORY / "params.yaml", root / "params.yaml")
     run(root, "ferrule", "data", "use", str(materialise("folders", rows=0)))
-    printed = run(root, "ferrule", "run", timeout=2300)
+    printed = run(root, "ferrule", "run", "--recipe", "quick", timeout=2300)
     status = read_status(root)
     assert status["champion"]["version"] == "1", printed
     assert status["data"]["images"] == 35_887
     assert status["data"]["splits"]["test"] == 3_589
     assert status["data"]["splits"]["train"] > 50_000
-    assert status["result"]["accuracy"]["value"] > 0.62
+    assert status["result"]["accuracy_tta"]["value"] >= 0.64
     audited = json.loads((root / "artifacts/audit/audit.json").read_text())
     assert (audited["exact_groups"], audited["test_twins_exact"], audited["label_conflicts"]) == (1516, 568, 57)

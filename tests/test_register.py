@@ -122,6 +122,7 @@ def test_lineage_names_the_commit_and_whether_the_code_differs(tmp_path):
     for name in ("code.py", "dvc.lock"):
         (tmp_path / name).write_text("{}\n")
     (tmp_path / "data.dvc").write_text("outs:\n- md5: 0123.dir\n  path: data\n")
+    (tmp_path / "params.yaml").write_text("recipe: demo\nseed: 1\n")
     git("add", ".")
     git("commit", "-qm", "first")
     clean = {
@@ -133,6 +134,13 @@ def test_lineage_names_the_commit_and_whether_the_code_differs(tmp_path):
     (tmp_path / "dvc.lock").write_text("stages: {}\n")  # a run changes it; it has a tag of its own
     (tmp_path / "note.txt").write_text("untracked")
     assert read_lineage(tmp_path) == clean
+    for content, dirty in (
+        ("recipe: quick\nseed: 1\n", "false"),  # `ferrule run --recipe` writes it, and the run is tagged with it
+        ("recipe: demo\nseed: 2\n", "true"),
+        ("recipe: demo\nseed: 1\n", "false"),
+    ):
+        (tmp_path / "params.yaml").write_text(content)
+        assert read_lineage(tmp_path) == {**clean, "ferrule.git_dirty": dirty}
     (tmp_path / "code.py").write_text("changed\n")
     assert read_lineage(tmp_path) == {**clean, "ferrule.git_dirty": "true"}
     unpacked = tmp_path / "archive"  # a copy without .git inside somebody else's checkout

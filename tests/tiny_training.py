@@ -30,6 +30,8 @@ SETTINGS = TrainSettings(
     momentum=0.9,
     weight_decay=5e-4,
     label_smoothing=0.1,
+    class_weights=0.0,
+    sampling=0.0,
     dropout=0.2,
     mixup=0.2,
     flip=0.5,
@@ -38,6 +40,8 @@ SETTINGS = TrainSettings(
     aspect=0.05,
     shift=0.05,
     erasing=0.2,
+    members=1,
+    distil=0.0,
 )
 
 

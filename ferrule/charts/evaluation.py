@@ -1,7 +1,10 @@
 """Pictures of a model: what it mistakes for what, how far its confidence can be trusted, where it errs most surely."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ferrule.charts.style import (
@@ -24,26 +27,53 @@ _SHEET_COLUMNS = 8
 
 def confusion_chart(matrix: np.ndarray, classes: tuple[str, ...], subtitle: str) -> Figure:
     """Draw a confusion matrix (k, k), rows true classes: the share of each row as colour, the count as text."""
-    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     with new_figure("What is taken for what", subtitle, width=7.4, height=6.6) as (figure, axes):
-        axes.imshow(shares, cmap=SEQUENTIAL, vmin=0, vmax=1)
-        for (row, column), share in np.ndenumerate(shares):
-            axes.text(
-                column,
-                row,
-                f"{share:.0%}\n{matrix[row, column]:,}",
-                ha="center",
-                va="center",
-                fontsize=9,
-                color=PAPER if share > 0.5 else INK,
-                alpha=1 if matrix[row, column] else 0.3,
-            )
+        _draw_confusion(axes, matrix, "{share:.0%}\n{count:,}")
         axes.set_xticks(range(len(classes)), classes)
         axes.set_yticks(range(len(classes)), classes)
         axes.set(xlabel="predicted", ylabel="label")
-        axes.grid(visible=False)
-        axes.spines[:].set_visible(False)
     return figure
+
+
+def confusion_charts(matrices: Mapping[str, np.ndarray], classes: tuple[str, ...], subtitle: str) -> Figure:
+    """Draw the confusion matrices (k, k) of several models, two in a line, each with its name and accuracy.
+
+    Rows are true classes; colour and text are the share of each row, the text in per cent.
+    """
+    rows = -(-len(matrices) // 2)
+    grid = {"nrows": rows, "ncols": 2, "squeeze": False, "sharey": True}
+    height = 0.9 + 4.1 * rows
+    with new_figure("What is taken for what", subtitle, width=8.0, height=height, **grid) as (figure, axes):
+        for panel, (name, matrix) in zip(axes.flat, matrices.items(), strict=False):
+            _draw_confusion(panel, matrix, "{percent:.0f}")
+            panel.set_title(f"{name}: {100 * np.trace(matrix) / matrix.sum():.1f} % right")
+            panel.set_xticks(range(len(classes)), classes, rotation=45, ha="right", rotation_mode="anchor")
+            panel.set_yticks(range(len(classes)), classes)
+            panel.set_xlabel("predicted")
+        for panel in axes.flat[len(matrices) :]:
+            panel.set_visible(False)
+        for panel in axes[:, 0]:
+            panel.set_ylabel("label")
+    return figure
+
+
+def _draw_confusion(axes: Axes, matrix: np.ndarray, text: str) -> None:
+    """Draw a confusion matrix as shares of its rows, each with `text`, which may show share, percent and count."""
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    axes.imshow(shares, cmap=SEQUENTIAL, vmin=0, vmax=1)
+    for (row, column), share in np.ndenumerate(shares):
+        axes.text(
+            column,
+            row,
+            text.format(share=share, percent=100 * share, count=matrix[row, column]),
+            ha="center",
+            va="center",
+            fontsize=9,
+            color=PAPER if share > 0.5 else INK,
+            alpha=1 if matrix[row, column] else 0.3,
+        )
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
 
 
 def reliability_chart(table: pd.DataFrame, subtitle: str) -> Figure:

@@ -21,7 +21,7 @@ from ferrule.samples import IMAGE_SIZE
 from pipelines.params import load_params
 
 RUNS = 5
-IMAGES = 30_000
+IMAGES = 20_000
 BATCH = 512  # what Keras' layers are given at once
 CENTRE = (IMAGE_SIZE - 1) / 2, (IMAGE_SIZE - 1) / 2
 

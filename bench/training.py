@@ -23,7 +23,7 @@ from pipelines.params import Train, load_params
 
 RUNS = 5
 NETWORK = "small"
-STEPS = 20  # at each size of a pair; the sizes of all pairs together make some hundred steps
+STEPS = 15  # at each size of a pair; the sizes of all pairs together make some hundred steps
 
 
 def measure(setup: Setup, *, steps: int = STEPS) -> list[Row]:

@@ -63,7 +63,10 @@ def find_obstacle(challenger: Candidate, champion: Candidate) -> str | None:
             "give a model of other classes another register.model_name."
         )
     if challenger.predictions is None or challenger.seen is None:
-        return "Its predictions are lost, or which images it was trained on; run the evaluate stage again."
+        return (
+            "Its predictions are lost (the model that ships comes without), or which images it was trained on, to "
+            f"compare it with {who}; train here (`ferrule run`), or run the evaluate stage again."
+        )
     if champion.seen is None:
         return (
             f"It cannot be compared with {who} since it is lost which images that was trained on; "

@@ -23,7 +23,6 @@ from ferrule.pretrained import (
     CARD,
     FILES,
     FOLDER,
-    PREDICTIONS,
     SEEN,
     Card,
     Pretrained,
@@ -65,12 +64,12 @@ def export_pretrained(root: Path, *, allow_dirty: bool = False) -> Pretrained:
     lineage = _read_origin(root, allow_dirty)
     weights, model = _round(artifacts / "train" / "model.keras", params)
     predictions, held_out = _predict(model, artifacts, params.ingest.classes)
-    _expect_agreement(predictions, pd.read_parquet(artifacts / "evaluate" / PREDICTIONS))
-    facts = _score(predictions, held_out, params)
+    _expect_agreement(predictions, pd.read_parquet(artifacts / "evaluate" / "predictions.parquet"))
+    facts, test_md5 = _score(predictions, held_out, params), digest_test_set(predictions)
     with _draft(target) as draft:
-        write_files(draft, weights, predictions, pd.read_parquet(artifacts / "evaluate" / SEEN))
-        looks = asdict(count_look(root, _digest_network(model), digest_test_set(predictions)))
-        write_card(draft, Card(**_describe(params), **facts, looks=looks, lineage=lineage))
+        write_files(draft, weights, pd.read_parquet(artifacts / "evaluate" / SEEN))
+        looks = asdict(count_look(root, _digest_network(model), test_md5))
+        write_card(draft, Card(**_describe(params), **facts, test_md5=test_md5, looks=looks, lineage=lineage))
         load_pretrained(draft)
         for name in (*FILES, CARD):  # the card last: with what was there before, checksums would differ
             (draft / name).replace(target / name)
@@ -80,8 +79,8 @@ def export_pretrained(root: Path, *, allow_dirty: bool = False) -> Pretrained:
 def import_pretrained(root: Path, folder: Path = FOLDER) -> VersionInfo:
     """Register the model that ships as a version of the project's, with its origin in tags; it is the challenger then.
 
-    Scores and predictions are those that ship, so the gate works without its images, and no look is counted. The same
-    model is registered once. Raises RegistryError where it knows other classes than the project.
+    Scores are those that ship, and no look is counted. The same model is registered once.
+    Raises RegistryError where it knows other classes than the project.
     """
     params, pretrained = load_params(root), load_pretrained(folder)
     if pretrained.classes != params.ingest.classes:
@@ -92,19 +91,18 @@ def import_pretrained(root: Path, folder: Path = FOLDER) -> VersionInfo:
     _use_backend(params)
     from ferrule.network import save_network
 
-    card, test_md5 = pretrained.card, digest_test_set(pretrained.read_predictions())
+    card = pretrained.card
     with TemporaryDirectory() as place:
         network, evaluation = Path(place) / "model.keras", Path(place) / "evaluate"
         save_network(pretrained.build(), network)
         model_md5 = digest_file(network)
         evaluation.mkdir()
         (evaluation / "metrics.json").write_text(json.dumps(card.scores, indent=2) + "\n")
-        for name in (PREDICTIONS, SEEN):
-            shutil.copy(folder / name, evaluation)
-        log_evaluation(root, model_md5, test_md5, card.scores, evaluation)
-        _complete_run(root, model_md5, test_md5, card)
+        shutil.copy(folder / SEEN, evaluation)
+        log_evaluation(root, model_md5, card.test_md5, card.scores, evaluation)
+        _complete_run(root, model_md5, card)
         scores = {f"test_{name}": str(card.scores["test"][name]["value"]) for name in TAGGED_SCORES}
-        tags = card.lineage | scores | {TEST_TAG: test_md5, PRETRAINED_TAG: "true"}
+        tags = card.lineage | scores | {TEST_TAG: card.test_md5, PRETRAINED_TAG: "true"}
         name = params.register.model_name
         return register_version(root, name, network, model_md5=model_md5, classes=card.classes, tags=tags)
 
@@ -215,7 +213,7 @@ def _describe(params: Params) -> dict[str, Any]:
     }
 
 
-def _complete_run(root: Path, model_md5: str, test_md5: str, card: Card) -> None:
+def _complete_run(root: Path, model_md5: str, card: Card) -> None:
     """Add to the model's run what a training would have logged, and the looks that the model has had elsewhere."""
     client, run_id = open_store(root), find_model_run(root, model_md5)
     known = client.get_run(run_id).data
@@ -223,7 +221,7 @@ def _complete_run(root: Path, model_md5: str, test_md5: str, card: Card) -> None
     params = {"seed": card.seed} | {f"train.{name}": value for name, value in card.train.items()}
     for name in params.keys() - known.params.keys():
         client.log_param(run_id, name, params[name])
-    key = f"looks/{test_md5[:8]}"
+    key = f"looks/{card.test_md5[:8]}"
     if known.metrics.get(key, 0) < card.looks["by_model"]:
         client.log_metric(run_id, key, card.looks["by_model"])
 

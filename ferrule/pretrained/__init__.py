@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     import keras
 
 FOLDER = Path(__file__).parent
-CARD, WEIGHTS, PREDICTIONS, SEEN = "card.json", "weights.npz", "predictions.parquet", "seen.parquet"
-FILES = (WEIGHTS, PREDICTIONS, SEEN)  # those that the card has checksums of
+CARD, WEIGHTS, SEEN = "card.json", "weights.npz", "seen.parquet"
+FILES = (WEIGHTS, SEEN)  # those that the card has checksums of
 MAX_BYTES = 8_000_000  # of all files
 
 _FORMAT = 1
@@ -48,6 +48,7 @@ class Card:
     temperature_tta: float  # for predictions with test-time averaging
     scores: dict[str, Any]
     calibrated: dict[str, Any]
+    test_md5: str  # of the test images and labels that the scores are of: `tracking.digest_test_set`
     looks: dict[str, int]  # at the test images, `by_model` and `by_all` models of the project that made it
     lineage: dict[str, str]
     versions: dict[str, str]  # of the packages it was made with
@@ -79,10 +80,6 @@ class Pretrained:
     def build(self) -> "keras.Model":
         """Return the network: uint8 (n, 48, 48) to probabilities (n, k), not yet calibrated. Imports Keras."""
         return rebuild(self.card.network, len(self.classes), read_weights(self.folder), self.card.train, self.card.seed)
-
-    def read_predictions(self) -> pd.DataFrame:
-        """Return what it said on val and test images: the table of `predictions.tabulate_predictions`."""
-        return pd.read_parquet(self.folder / PREDICTIONS)
 
     def read_seen(self) -> pd.DataFrame:
         """Return the pixel hashes of what it was trained or selected on: the table of `predictions.list_seen`."""
@@ -135,10 +132,9 @@ def rebuild(network: str, n_classes: int, weights: list[np.ndarray], train: dict
     return rebuild_plain(network, n_classes, wide, dropout=train["dropout"], seed=seed)
 
 
-def write_files(folder: Path, weights: list[np.ndarray], predictions: pd.DataFrame, seen: pd.DataFrame) -> None:
+def write_files(folder: Path, weights: list[np.ndarray], seen: pd.DataFrame) -> None:
     """Write all but the card into `folder`; raises DataError where they are too large to ship."""
     _write_weights(folder / WEIGHTS, weights)
-    predictions.to_parquet(folder / PREDICTIONS, index=False, compression="zstd")
     seen.to_parquet(folder / SEEN, index=False, compression="zstd")
     size = sum((folder / name).stat().st_size for name in FILES)
     if size > MAX_BYTES - _CARD_ROOM:

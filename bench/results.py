@@ -9,6 +9,7 @@ from rich.table import Column, Table
 
 from bench.limits import Limits
 from bench.rows import ROOT, Row
+from ferrule.documents import write_between
 from ferrule.errors import DataError
 
 RESULTS = ROOT / "bench" / "results.json"
@@ -78,15 +79,10 @@ def results_table(results: Results) -> str:
 
 
 def write_table(results: Results | None, document: Path) -> None:
-    """Put the table between the two marks in `document`; raises DataError without results or marks."""
+    """Put the table between the two marks in `document`; raises FerruleError without results or marks."""
     if results is None:
         raise DataError(f"Expected {RESULTS.name} beside bench/; it is not there; run `make bench`.")
-    text = document.read_text(encoding="utf-8") if document.is_file() else ""
-    if BEGIN not in text or END not in text.split(BEGIN, 1)[1]:
-        raise DataError(f"Expected the lines {BEGIN!r} and {END!r} in {document}; add them where the table belongs.")
-    before, rest = text.split(BEGIN, 1)
-    after = rest.split(END, 1)[1]
-    document.write_text(f"{before}{BEGIN}\n\n{results_table(results)}\n\n{END}{after}", encoding="utf-8")
+    write_between(document, BEGIN, END, results_table(results))
 
 
 def _cells(results: Results) -> list[tuple[str, ...]]:

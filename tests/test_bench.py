@@ -29,7 +29,7 @@ from bench.runner import BENCHMARKS, run_benchmark
 from ferrule.backends import keras
 from ferrule.balance import Distortions
 from ferrule.emotions import EMOTIONS
-from ferrule.errors import DataError
+from ferrule.errors import DataError, WorkflowError
 from ferrule.layouts import read_samples
 from ferrule.network import build_network
 from ferrule.samples import Samples, save_samples
@@ -143,7 +143,7 @@ def test_the_table_is_put_between_the_marks_and_nothing_else_changes(tmp_path):
 
 def test_a_document_without_marks_and_results_that_are_not_there_are_refused(tmp_path):
     (tmp_path / "page.md").write_text("nothing")
-    with pytest.raises(DataError, match="add them where the table belongs"):
+    with pytest.raises(WorkflowError, match="add them where the table belongs"):
         write_table(make_results("ingest"), tmp_path / "page.md")
     with pytest.raises(DataError, match="make bench"):
         write_table(None, tmp_path / "page.md")

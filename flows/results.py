@@ -99,7 +99,7 @@ def _find_training(root: Path) -> Any:
     """Return the MLflow run that trained the last model; raises WorkflowError where there is no such run."""
     network = root / NETWORK
     runs = model_runs(open_store(root), digest_file(network)) if network.is_file() else []
-    trained = [run for run in runs if RECIPE_TAG in run.data.tags]
+    trained = [run for run in runs if RECIPE_TAG in run.data.tags and "train_seconds" in run.data.metrics]
     if not trained:
         raise WorkflowError("Expected the training of the last model in mlruns/; it is not there; run `ferrule run`.")
     return trained[0]

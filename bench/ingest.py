@@ -30,7 +30,7 @@ def measure(setup: Setup) -> list[Row]:
     write_csv(setup.samples, csv)
     size = csv.stat().st_size
     csv.read_bytes()  # so that no run pays for the disk
-    pairs = alternate(lambda: _run("ferrule", csv), lambda: _run("pandas", csv), setup.runs, warm_up=False)
+    pairs = alternate(lambda: read_apart("ferrule", csv), lambda: read_apart("pandas", csv), setup.runs, warm_up=False)
     csv.unlink()
     name = f"read fer2013.csv, {len(setup.samples):,} rows, {size / 1e6:.0f} MB"
     times, memory = ([(ours[i], theirs[i]) for ours, theirs in pairs] for i in (0, 1))
@@ -46,8 +46,8 @@ def _pixels(setup: Setup) -> float:
     return setup.samples.images.nbytes / 2**20
 
 
-def _run(way: str, csv: Path) -> tuple[float, float]:
-    """Read `csv` in a fresh process: seconds, megabytes."""
+def read_apart(way: str, csv: Path) -> tuple[float, float]:
+    """Read `csv` in a fresh process, the way WAYS names: seconds, megabytes."""
     command = [sys.executable, "-m", "bench.ingest", way, str(csv)]
     output = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     return tuple(json.loads(output))

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from conftest import REPOSITORY
 
+from bench.ingest import read_apart
 from ferrule.emotions import EMOTIONS, FERPLUS_VOTES
 from ferrule.errors import DataError
 from ferrule.samples import load_samples
@@ -196,13 +197,7 @@ def test_full_csv_is_read_whole(full_csv, fer2013):
 @pytest.mark.real_data
 @pytest.mark.slow
 def test_full_csv_takes_a_quarter_of_the_plain_way_and_little_memory(full_csv):
-    """Compare processor time, which other work on this machine does not lengthen; bench/ingest.py compares seconds."""
-
-    def measure(way: str) -> list[float]:
-        command = [sys.executable, str(REPOSITORY / "bench" / "ingest.py"), str(full_csv), "--way", way]
-        return [float(word) for word in subprocess.run(command, check=True, capture_output=True).stdout.split()]
-
-    _, plain, _ = measure("plain")
-    _, ferrule, megabytes = measure("ferrule")
+    plain, _ = min(read_apart("pandas", full_csv) for _ in range(3))
+    ferrule, megabytes = min(read_apart("ferrule", full_csv) for _ in range(3))
     assert ferrule < plain / 4
     assert megabytes < 82.7 + 64  # the images themselves, and the blocks under way

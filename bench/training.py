@@ -19,7 +19,8 @@ from ferrule.emotions import EMOTIONS, class_ids
 from ferrule.muon import Muon
 from ferrule.network import build_network
 from ferrule.views import Distortion
-from pipelines.params import Train, load_params
+from pipelines.params import load_params
+from pipelines.sections import Train
 
 RUNS = 5
 NETWORK = "small"

@@ -1,174 +1,17 @@
-"""The values of params.yaml as frozen models: an unknown, missing or impossible value is an error, never a default."""
+"""Reading params.yaml: an unknown, missing or impossible value is an error, never a default."""
 
 import json
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import yaml
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, field_validator
-from pydantic.dataclasses import dataclass
+from pydantic import TypeAdapter, ValidationError
 
-from ferrule.emotions import order_classes
-from ferrule.errors import FerruleError, ParameterError
+from ferrule.errors import ParameterError
+from pipelines.sections import Params
 
 PARAMS_FILE = "params.yaml"
-
-Share = Annotated[float, Field(ge=0, le=1)]
-Fraction = Annotated[float, Field(gt=0, lt=1)]
-Count = Annotated[int, Field(ge=1)]
-
-
-# An extra name is refused, so that a typing error cannot pass for a setting.
-STRICT = ConfigDict(extra="forbid", strict=True)
-
-
-@dataclass(frozen=True, config=STRICT)
-class Ingest:
-    """Reading the raw data."""
-
-    classes: tuple[str, ...]
-    max_reject_fraction: Share
-
-    @field_validator("classes")
-    @classmethod
-    def _order(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        try:
-            return order_classes(names)
-        except FerruleError as error:
-            raise ValueError(str(error)) from error
-
-
-@dataclass(frozen=True, config=STRICT)
-class Validate:
-    """What the data must be like."""
-
-    min_rows: Count
-    min_class_rows: Count
-    max_class_share: Share
-    max_blank_share: Share
-    max_faint_share: Share
-    max_conflict_share: Share
-
-
-@dataclass(frozen=True, config=STRICT)
-class Audit:
-    """Finding copies."""
-
-    near_bits: Annotated[int, Field(ge=0, le=24)]  # false pairs begin beyond: see docs/decisions.md
-
-
-@dataclass(frozen=True, config=STRICT)
-class Explore:
-    """Pictures of the data."""
-
-    images_per_class: Count
-
-
-@dataclass(frozen=True, config=STRICT)
-class Augment:
-    """Generating images for the rare classes."""
-
-    target: Annotated[float, Field(ge=1, le=10)]
-    flip: Share
-    rotation: Annotated[float, Field(ge=0, le=45)]
-    shift: Annotated[float, Field(ge=0, le=0.3)]
-    zoom: Annotated[float, Field(ge=0, le=0.5)]
-    brightness: Annotated[float, Field(ge=0, le=0.5)]
-    contrast: Annotated[float, Field(ge=0, le=0.9)]
-    erasing: Share
-
-
-@dataclass(frozen=True, config=STRICT)
-class Split:
-    """Which image goes where."""
-
-    strategy: Literal["auto", "official", "stratified"]
-    twins: Literal["drop", "keep"]
-    test_fraction: Fraction
-    val_fraction: Fraction
-
-
-@dataclass(frozen=True, config=STRICT)
-class Train:
-    """The network and its fit."""
-
-    backend: Literal["tensorflow", "torch", "jax"]
-    network: Literal["small", "medium"]
-    precision: Literal["auto", "float32", "bfloat16"]
-    epochs: Count
-    epoch_images: Count
-    batch_size: Annotated[int, Field(ge=8, le=4096)]
-    sizes: Annotated[tuple[Annotated[int, Field(ge=16, le=48)], ...], Field(min_length=1)]
-    peak_rate: Annotated[float, Field(gt=0, le=1)]
-    rest_rate: Annotated[float, Field(gt=0, le=100)]
-    warm_up: Annotated[float, Field(ge=0, lt=1)]
-    final_rate: Share
-    momentum: Annotated[float, Field(ge=0, lt=1)]
-    weight_decay: Annotated[float, Field(ge=0, lt=1)]
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
-    class_weights: Share
-    sampling: Share
-    dropout: Annotated[float, Field(ge=0, lt=1)]
-    mixup: Annotated[float, Field(ge=0, le=10)]
-    flip: Share
-    rotation: Annotated[float, Field(ge=0, le=45)]
-    zoom: Annotated[float, Field(ge=0, le=0.5)]
-    aspect: Annotated[float, Field(ge=0, le=0.5)]
-    shift: Annotated[float, Field(ge=0, le=0.3)]
-    erasing: Share
-    members: Annotated[int, Field(ge=1, le=20)]
-    distil: Share
-
-
-@dataclass(frozen=True, config=STRICT)
-class Evaluate:
-    """Scores and their intervals."""
-
-    bootstrap: Annotated[int, Field(ge=100)]
-    calibration_bins: Annotated[int, Field(ge=5, le=100)]
-
-
-@dataclass(frozen=True, config=STRICT)
-class Register:
-    """The model registry."""
-
-    model_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
-
-
-@dataclass(frozen=True, config=STRICT)
-class Reference:
-    """What drift is later measured against."""
-
-    bins: Annotated[int, Field(ge=5, le=200)]
-
-
-@dataclass(frozen=True, config=STRICT)
-class Promotion:
-    """The gate before the champion alias."""
-
-    min_accuracy: Share
-    min_class_recall: Share
-    max_accuracy_loss: Share
-
-
-@dataclass(frozen=True, config=STRICT)
-class Params:
-    """All of params.yaml; `train` is that section with what the chosen recipe changes in it."""
-
-    seed: Annotated[int, Field(ge=0, lt=2**31)]
-    recipe: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]  # a dot would split it for DVC
-    ingest: Ingest
-    validate: Validate
-    audit: Audit
-    explore: Explore
-    augment: Augment
-    split: Split
-    train: Train
-    evaluate: Evaluate
-    register: Register
-    reference: Reference
-    promotion: Promotion
 
 
 def load_params(root: Path) -> Params:

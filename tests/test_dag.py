@@ -26,6 +26,7 @@ INFRASTRUCTURE = {
     "pipelines/__init__.py",
     "pipelines/folders.py",
     "pipelines/params.py",
+    "pipelines/sections.py",
 }
 
 

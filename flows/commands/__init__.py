@@ -1,0 +1,1 @@
+"""The workflow's commands, a module a subject. Each command imports what it needs when it runs, not before."""

@@ -10,7 +10,8 @@ from ferrule.backends import choose_precision, keras
 from ferrule.batches import TrainingData
 from ferrule.inference import predict_probabilities
 from ferrule.network import average_networks, build_network
-from ferrule.training import Fit, OnEpoch, TrainSettings, fingerprint_training, fit
+from ferrule.settings import TrainSettings
+from ferrule.training import Fit, OnEpoch, fingerprint_training, fit
 from ferrule.views import FLIP
 
 _CHUNK = 8192  # images that a teacher is asked about at once

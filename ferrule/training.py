@@ -6,8 +6,6 @@ goes on from its last finished epoch, and ends with the same weights as one that
 
 import hashlib
 import json
-import math
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,63 +15,33 @@ import numpy as np
 import pandas as pd
 
 from ferrule.backends import backend_name, choose_precision, expect_backend, keras, make_deterministic
-from ferrule.batches import TrainingData, draw_batches, draw_rows
+from ferrule.batches import TrainingData
 from ferrule.checkpoint import TrainingState, load_checkpoint, save_checkpoint
+from ferrule.epochs import count_steps, run_epoch
 from ferrule.errors import DataError, ParameterError
-from ferrule.inference import predict_probabilities
 from ferrule.muon import Muon
 from ferrule.network import build_network, rebuild_plain
 from ferrule.progress import Progress
 from ferrule.samples import IMAGE_SIZE
-from ferrule.views import Distortion
+from ferrule.settings import TrainSettings
 
 HISTORY_COLUMNS = ("epoch", "size", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
 
 OnEpoch = Callable[[int, dict[str, float]], None]  # takes the number of the epoch, from 1, and its metrics
 
-_EPOCH_CODE = ("backends", "batches", "inference", "muon", "network", "tensorflow_layers", "training", "views")
-
-
-@dataclass(frozen=True)
-class TrainSettings:
-    """The section `train` of params.yaml, where each value is explained, and the seed."""
-
-    seed: int
-    backend: str
-    network: str
-    precision: str
-    epochs: int
-    epoch_images: int
-    batch_size: int
-    sizes: tuple[int, ...]
-    peak_rate: float
-    rest_rate: float
-    warm_up: float
-    final_rate: float
-    momentum: float
-    weight_decay: float
-    label_smoothing: float
-    class_weights: float
-    sampling: float
-    dropout: float
-    mixup: float
-    flip: float
-    rotation: float
-    zoom: float
-    aspect: float
-    shift: float
-    erasing: float
-    members: int
-    distil: float
-
-    @property
-    def distortion(self) -> Distortion:
-        """How far each training image is distorted."""
-        return Distortion(self.flip, self.rotation, self.zoom, self.aspect, self.shift, self.erasing)
-
-    def size(self, epoch: int) -> int:
-        """Return the side, in pixels, of the images of `epoch` (from 0): `sizes` are spread evenly over the epochs."""
-        return self.sizes[epoch * len(self.sizes) // self.epochs]
+# What decides the weights that an epoch ends with.
+_EPOCH_CODE = (
+    "backends",
+    "batches",
+    "epochs",
+    "inference",
+    "muon",
+    "network",
+    "settings",
+    "tensorflow_layers",
+    "training",
+    "views",
+)
 
 
 @dataclass(frozen=True)
@@ -118,7 +86,7 @@ def fit(
             on_epoch(int(row["epoch"]), {name: value for name, value in row.items() if name != "epoch"})
     with _start_progress(data, settings, done=len(state.history)) as progress:
         for epoch in range(len(state.history), settings.epochs):
-            metrics = _run_epoch(model, data, settings, epoch, progress)
+            metrics = run_epoch(model, data, settings, epoch, progress)
             state = _advance(model, state, metrics, selectable=settings.size(epoch) == IMAGE_SIZE)
             progress.tell(epoch + 1, metrics)
             if on_epoch:
@@ -178,7 +146,7 @@ def _compile(data: TrainingData, settings: TrainSettings, precision: str) -> ker
     model = build_network(
         settings.network, data.n_classes, dropout=settings.dropout, seed=settings.seed, size=None, precision=precision
     )
-    steps = settings.epochs * _steps(data, settings)
+    steps = settings.epochs * count_steps(data, settings)
     warm_up = round(settings.warm_up * steps)
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0, max(1, steps - warm_up), alpha=settings.final_rate, warmup_target=settings.peak_rate, warmup_steps=warm_up
@@ -192,11 +160,6 @@ def _compile(data: TrainingData, settings: TrainSettings, precision: str) -> ker
         jit_compile=backend_name() == "jax",  # JAX has nothing else; XLA on a CPU halves TensorFlow's speed
     )
     return model
-
-
-def _steps(data: TrainingData, settings: TrainSettings) -> int:
-    """Return the number of batches in an epoch."""
-    return data.epoch_size(settings.epoch_images) // settings.batch_size
 
 
 def _resume(model: keras.Model, fingerprint: str, checkpoint: Path) -> TrainingState:
@@ -218,87 +181,9 @@ def _read(variables: list[Any]) -> list[np.ndarray]:
 
 def _start_progress(data: TrainingData, settings: TrainSettings, done: int) -> Progress:
     """Return a progress that counts pixels, since an epoch of small images takes less time."""
-    images = _steps(data, settings) * settings.batch_size
+    images = count_steps(data, settings) * settings.batch_size
     work = [float(images * settings.size(epoch) ** 2) for epoch in range(settings.epochs)]
     return Progress(settings.epochs, sum(work), sum(work[:done]))
-
-
-def _run_epoch(
-    model: keras.Model, data: TrainingData, settings: TrainSettings, epoch: int, progress: Progress
-) -> dict[str, float]:
-    """Train one epoch (from 0); return its metrics, those on val for images of the size it was trained at."""
-    size, steps = settings.size(epoch), _steps(data, settings)
-    rng = np.random.default_rng([settings.seed, epoch])
-    rows = draw_rows(data, settings.epoch_images, rng, settings.sampling)[: steps * settings.batch_size]
-    batches = draw_batches(
-        data, rows, size, batch_size=settings.batch_size, distortion=settings.distortion, mixup=settings.mixup, rng=rng
-    )
-    _reseed(model, settings.seed, epoch)
-    weights = weigh_classes(np.bincount(data.labels[rows], minlength=data.n_classes), settings.class_weights)
-    started, sums = time.monotonic(), np.zeros(2)
-    for images, targets in batches:
-        sums += _train_batch(model, images, targets, weights, settings, epoch)
-        progress.advance(images.size)
-    seconds = time.monotonic() - started
-    loss, accuracy = (sums / steps).tolist()
-    return {
-        "size": size,
-        "loss": loss,
-        "accuracy": accuracy,
-        **_validate(model, data, size),
-        "learning_rate": float(keras.ops.convert_to_numpy(model.optimizer.learning_rate)),
-        "images_per_second": len(rows) / seconds,
-        "seconds": time.monotonic() - started,
-    }
-
-
-def weigh_classes(counts: np.ndarray, power: float) -> np.ndarray | None:
-    """Return the weight of each class in the loss: its count to the power of -`power`, 1 on average over the images.
-
-    `counts` int (k,) are of the images of an epoch, generated ones included. None where `power` is 0.
-    """
-    if not power:
-        return None
-    weights = np.maximum(counts, 1).astype(float) ** -power
-    return weights * counts.sum() / (weights * counts).sum()
-
-
-def _reseed(model: keras.Model, seed: int, epoch: int) -> None:
-    """Set the random generator of every layer that has one to what the seed and the epoch say."""
-    for number, layer in enumerate(model.layers):
-        if hasattr(layer, "seed_generator"):
-            state = np.random.SeedSequence([seed, epoch, number]).generate_state(2) & 0x7FFFFFFF
-            layer.seed_generator.state.assign(state.astype(np.int32))
-
-
-def _train_batch(
-    model: keras.Model,
-    images: np.ndarray,
-    targets: np.ndarray,
-    weights: np.ndarray | None,
-    settings: TrainSettings,
-    epoch: int,
-) -> tuple[float, float]:
-    """Take one step; return the loss and the accuracy before it."""
-    of_images = None if weights is None else targets @ weights
-    loss, accuracy = model.train_on_batch(images, targets, sample_weight=of_images)
-    if not math.isfinite(loss):
-        raise ParameterError(
-            f"Expected the loss to be a number; got {loss} in epoch {epoch + 1}; lower train.peak_rate "
-            f"(now {settings.peak_rate:g}) or train.rest_rate (now {settings.rest_rate:g})."
-        )
-    return float(loss), float(accuracy)
-
-
-def _validate(model: keras.Model, data: TrainingData, size: int) -> dict[str, float]:
-    """Return the mean log loss and the accuracy on the validation images, drawn at `size`."""
-    labels = data.labels[data.val]
-    probabilities = predict_probabilities(model, data.images[data.val], size=size)
-    of_label = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-    return {
-        "val_loss": float(-np.log(np.maximum(of_label, 1e-12)).mean()),
-        "val_accuracy": float((probabilities.argmax(axis=1) == labels).mean()),
-    }
 
 
 def _advance(model: keras.Model, state: TrainingState, metrics: dict[str, float], *, selectable: bool) -> TrainingState:

@@ -17,8 +17,9 @@ from ferrule.ensembles import fit_networks
 from ferrule.errors import DataError, WorkflowError
 from ferrule.network import save_network
 from ferrule.samples import load_samples
+from ferrule.settings import TrainSettings
 from ferrule.tracking import BACKEND_TAG, RECIPE_TAG, training_run
-from ferrule.training import Fit, TrainSettings, fingerprint_training
+from ferrule.training import Fit, fingerprint_training
 from pipelines.folders import fresh_folder
 from pipelines.params import Params
 

@@ -15,9 +15,10 @@ from ferrule.errors import DataError, WorkflowError
 from ferrule.network import load_network
 from ferrule.registry import load_version
 from ferrule.samples import load_samples
+from ferrule.settings import TrainSettings
 from ferrule.store import experiment_id, open_store
 from ferrule.tracking import TrainingLog, find_model_run
-from ferrule.training import HISTORY_COLUMNS, TrainSettings
+from ferrule.training import HISTORY_COLUMNS
 from pipelines import evaluate, reference, register, train
 from pipelines.params import Train, load_params
 

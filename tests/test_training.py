@@ -14,10 +14,11 @@ from tiny_training import SETTINGS, make_data, train_tiny
 
 from ferrule.batches import TrainingData, draw_batches, draw_rows
 from ferrule.checkpoint import load_checkpoint
+from ferrule.epochs import weigh_classes
 from ferrule.errors import DataError, FerruleError, ParameterError
 from ferrule.inference import predict_probabilities
 from ferrule.progress import Progress
-from ferrule.training import HISTORY_COLUMNS, fit, weigh_classes
+from ferrule.training import HISTORY_COLUMNS, fit
 from ferrule.views import Distortion
 
 STILL = Distortion(flip=0, rotation=0, zoom=0, aspect=0, shift=0, erasing=0)

@@ -12,7 +12,8 @@ import numpy as np
 from ferrule.backends import backend_name
 from ferrule.batches import TrainingData
 from ferrule.network import save_network
-from ferrule.training import Fit, TrainSettings, fit
+from ferrule.settings import TrainSettings
+from ferrule.training import Fit, fit
 
 SETTINGS = TrainSettings(
     seed=7,

@@ -46,7 +46,7 @@ def open_store(root: Path) -> "MlflowClient":
     from mlflow import MlflowClient
 
     client = MlflowClient(store_uri(root), os.environ.get("MLFLOW_REGISTRY_URI") or None)
-    experiment = _open_experiment(client, root)
+    experiment = open_experiment(client, root, EXPERIMENT)
     old, new = experiment.artifact_location, _artifact_location(root)
     if _is_local(root) and old != new and old.startswith("file:") and old.endswith("/mlruns/artifacts"):
         _follow_move(_database(root), old, new)
@@ -63,8 +63,25 @@ def has_store(root: Path) -> bool:
     return not _is_local(root) or _database(root).is_file()
 
 
+def open_experiment(client: "MlflowClient", root: Path, name: str) -> "Experiment":
+    """Return an experiment of the project: made where there is none, brought back where it was deleted in the UI."""
+    from mlflow.exceptions import MlflowException
+
+    if client.get_experiment_by_name(name) is None:
+        try:
+            client.create_experiment(name, _artifact_location(root) if _is_local(root) else None)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another stage was quicker
+                raise
+    experiment = client.get_experiment_by_name(name)
+    assert experiment is not None, "it was made above"
+    if experiment.lifecycle_stage == "deleted":
+        client.restore_experiment(experiment.experiment_id)
+    return experiment
+
+
 def experiment_id(client: "MlflowClient") -> str:
-    """Return the id of the one experiment that holds every run of Ferrule."""
+    """Return the id of the experiment that holds every run of a model."""
     experiment = client.get_experiment_by_name(EXPERIMENT)
     assert experiment is not None, "open_store makes it"
     return str(experiment.experiment_id)
@@ -91,22 +108,6 @@ def quieten_mlflow() -> None:
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     logging.getLogger("alembic").setLevel(logging.WARNING)
-
-
-def _open_experiment(client: "MlflowClient", root: Path) -> "Experiment":
-    """Return the project's experiment: made where there is none, brought back where it was deleted in the UI."""
-    from mlflow.exceptions import MlflowException
-
-    if client.get_experiment_by_name(EXPERIMENT) is None:
-        try:
-            client.create_experiment(EXPERIMENT, _artifact_location(root) if _is_local(root) else None)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another stage was quicker
-                raise
-    experiment = client.get_experiment(experiment_id(client))
-    if experiment.lifecycle_stage == "deleted":
-        client.restore_experiment(experiment.experiment_id)
-    return experiment
 
 
 def _is_local(root: Path) -> bool:

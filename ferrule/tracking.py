@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ferrule.predictions import flatten_scores
+from ferrule.reference import TABLE as REFERENCE_TABLE
 from ferrule.store import experiment_id, open_store
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ PLACE_TAG = "ferrule.place"
 FLOW_TAG = "ferrule.flow_run_id"
 FLOW_VARIABLE = "FERRULE_FLOW_RUN_ID"
 EVALUATION_FOLDER = "evaluate"  # of a run's files
+REFERENCE_FOLDER = "reference"  # likewise
+REFERENCE_TAG = "ferrule.reference_md5"
 
 _METRICS_A_CALL = 1000  # the store's limit
 
@@ -140,6 +143,24 @@ def log_evaluation(root: Path, model_md5: str, test_md5: str, metrics: dict[str,
     client.set_tag(run_id, TEST_TAG, test_md5)
 
 
+def log_reference(root: Path, model_md5: str, folder: Path) -> None:
+    """Keep the files of the stage reference, in `folder`, with the run of the model, unless they are there."""
+    client, run_id = open_store(root), find_model_run(root, model_md5)
+    reference_md5 = digest_file(folder / REFERENCE_TABLE)
+    is_known = client.get_run(run_id).data.tags.get(REFERENCE_TAG) == reference_md5
+    if is_known and client.list_artifacts(run_id, REFERENCE_FOLDER):
+        return
+    client.log_artifacts(run_id, str(folder), REFERENCE_FOLDER)
+    client.set_tag(run_id, REFERENCE_TAG, reference_md5)
+
+
+def read_reference(root: Path, model_md5: str) -> pd.DataFrame | None:
+    """Return the reference of a model (see `ferrule.reference`), the newest that a run of its bytes has, or None."""
+    runs = search_runs(open_store(root), f"tags.`{MODEL_TAG}` = '{model_md5}' and tags.`{REFERENCE_TAG}` LIKE '%'")
+    tables = (read_table(root, run.info.run_id, f"{REFERENCE_FOLDER}/{REFERENCE_TABLE}") for run in runs)
+    return next((table for table in tables if table is not None), None)
+
+
 def log_table(root: Path, model_md5: str, folder: str, name: str, table: pd.DataFrame) -> None:
     """Keep a table as the file `<folder>/<name>` (Parquet) of the run of the model."""
     with TemporaryDirectory() as place:
@@ -187,15 +208,19 @@ def log_metrics(client: "MlflowClient", run_id: str, metrics: Mapping[str, float
 
 
 def search_runs(
-    client: "MlflowClient", condition: str, *, deleted_too: bool = False, page_size: int = 1000
+    client: "MlflowClient",
+    condition: str,
+    *,
+    experiment: str | None = None,
+    deleted_too: bool = False,
+    page_size: int = 1000,
 ) -> "list[Run]":
-    """Return all runs of the experiment that fulfil `condition`, newest first."""
+    """Return all runs of an experiment (its id; default: that of the models) that fulfil `condition`, newest first."""
     from mlflow.entities import ViewType
 
     view = ViewType.ALL if deleted_too else ViewType.ACTIVE_ONLY
-    query = partial(
-        client.search_runs, [experiment_id(client)], condition, view, page_size, order_by=["start_time DESC"]
-    )
+    experiments = [experiment or experiment_id(client)]
+    query = partial(client.search_runs, experiments, condition, view, page_size, order_by=["start_time DESC"])
     page = query()
     runs = list(page)
     while page.token:

@@ -1,8 +1,26 @@
 """What the workflow adds to the command `ferrule` (the entry point `ferrule.commands` of pyproject.toml)."""
 
 from flows.commands.data import data
-from flows.commands.registry import registry
+from flows.commands.doctor import doctor
+from flows.commands.monitoring import monitor
+from flows.commands.registry import registry, rollback
 from flows.commands.running import promote_command, results, run, status
-from flows.commands.servers import ui
+from flows.commands.scoring import labels, score
+from flows.commands.servers import deploy, ui, up
 
-commands = (data, run, promote_command, status, results, registry, ui)
+commands = (
+    data,
+    run,
+    promote_command,
+    status,
+    results,
+    registry,
+    rollback,
+    score,
+    labels,
+    monitor,
+    up,
+    ui,
+    deploy,
+    doctor,
+)

@@ -104,7 +104,9 @@ def import_pretrained(root: Path, folder: Path = FOLDER) -> VersionInfo:
         scores = {f"test_{name}": str(card.scores["test"][name]["value"]) for name in TAGGED_SCORES}
         tags = card.lineage | scores | {TEST_TAG: card.test_md5, PRETRAINED_TAG: "true"}
         name = params.register.model_name
-        return register_version(root, name, network, model_md5=model_md5, classes=card.classes, tags=tags)
+        return register_version(
+            root, name, network, model_md5=model_md5, classes=card.classes, tags=tags, action="import"
+        )
 
 
 def _read_origin(root: Path, allow_dirty: bool) -> dict[str, str]:

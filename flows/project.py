@@ -1,15 +1,14 @@
 """The project folder: where it is, and DVC run inside it."""
 
-import contextlib
 import os
-import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from configobj import ConfigObj
 
@@ -17,7 +16,7 @@ from ferrule.errors import WorkflowError
 
 MARKER = "dvc.yaml"
 TAIL_LINES = 12  # of a failed command, shown with the error
-STOP_TIMEOUT = 10  # seconds
+GUARD = Path(__file__).with_name("guard.py")
 
 BUSY = "is busy, it is being blocked by"  # what DVC says of files that another DVC reads or writes
 BUSY_TIMEOUT = 20  # seconds
@@ -80,16 +79,14 @@ def _run_once(
     root: Path, arguments: tuple[str, ...], on_line: Callable[[str], None] | None, variables: Mapping[str, str]
 ) -> tuple[bool, list[str]]:
     """Run DVC and return whether it failed, and its lines."""
-    process = subprocess.Popen(
+    process = start_guarded(
         [sys.executable, "-m", "dvc", *arguments],
         cwd=root,
         env=_environment(variables),
-        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        start_new_session=True,  # its own process group, which `stop_group` ends as a whole
     )
     _running.add(process)
     lines: list[str] = []
@@ -103,7 +100,7 @@ def _run_once(
                 on_line(line.rstrip())
         return process.wait() != 0, lines
     except BaseException:
-        stop_group(process)
+        stop_guarded(process)
         raise
     finally:
         _running.discard(process)
@@ -117,19 +114,26 @@ def stopping_together() -> Iterator[None]:
     except BaseException:
         _stopping.set()  # for threads that are about to start one
         for process in list(_running):
-            stop_group(process)
+            stop_guarded(process)
         raise
     finally:
         _stopping.clear()
 
 
-def stop_group(process: subprocess.Popen) -> None:
-    """End a process that leads its own group, and all it started: no training goes on unseen, no port stays taken."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(STOP_TIMEOUT)
-        os.killpg(process.pid, signal.SIGKILL)  # what did not listen, or was started meanwhile
+def start_guarded(command: Sequence[str], **options: Any) -> subprocess.Popen:
+    """Start a process that ends with this one, whatever ends this one; `options` are those of Popen."""
+    return subprocess.Popen(
+        [sys.executable, "-I", str(GUARD), *command],
+        stdin=subprocess.PIPE,
+        start_new_session=True,  # out of reach of Ctrl-C: `stop_guarded` says when
+        **options,
+    )
+
+
+def stop_guarded(process: subprocess.Popen) -> None:
+    """End what `start_guarded` started, and all it started: no training goes on unseen, no port stays taken."""
+    assert process.stdin is not None
+    process.stdin.close()
     process.wait()
 
 

@@ -1,38 +1,48 @@
 """The promotion flow: the challenger becomes the champion if it passes the gate, and it is said why or why not."""
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
-import numpy as np
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
 
-from ferrule.errors import RegistryError
-from ferrule.promotion import (
-    Candidate,
-    Decision,
-    Gate,
-    decide_promotion,
-    find_obstacle,
-    find_predictions,
-    select_new_images,
-)
-from ferrule.registry import (
+from ferrule.aliases import (
     CHALLENGER,
     CHAMPION,
-    VersionInfo,
-    describe_version,
-    find_version,
-    move_alias,
-    read_candidate,
-    read_rescored,
-    rescore,
+    PROMOTION,
+    OvertakenError,
+    carry_out,
+    find_withdrawal,
+    note_decision,
+    open_decision,
+    read_history,
 )
+from ferrule.candidates import Candidate, compare_candidates, find_obstacle
+from ferrule.contest import (
+    describe_decision,
+    explain_comparison,
+    list_metrics,
+    tabulate_comparison,
+    tabulate_decision,
+)
+from ferrule.errors import ParameterError
+from ferrule.evidence import measure, read_candidate
+from ferrule.gate import Evidence, Gate
+from ferrule.ledger import DONE, ENDED, JUDGING, REFUSED, claim_look, log_evidence, who_am_i
+from ferrule.promotion import Decision, Verdict, decide_promotion
+from ferrule.registry import VersionInfo, describe_version, find_version
 from ferrule.tracking import digest_test_set
-from pipelines.params import load_params
+from flows.approval import answer_waiting, wait_for_person
+from flows.comparing import comparison_settings, complete_predictions, use_backend
+from flows.notifications import notify, report_failure
+from pipelines.params import Params, load_params
+
+TOLD = 4  # reasons of a decision that are printed
+ROUNDS = 3  # where the champion changes while the challenger is judged, it is judged again beside the new one
 
 
 @dataclass(frozen=True)
@@ -56,80 +66,159 @@ class Promotion:
             "refused": f"Version {self.version} was not promoted.",
             "unchanged": "",
         }[self.outcome]
-        return " ".join([verdict, *self.reasons]).strip()
+        more = len(self.reasons) - TOLD
+        rest = [f"{more} more reasons stand in MLflow's experiment `promotions`, decision.md."] if more > 1 else []
+        return " ".join([verdict, *(self.reasons[:TOLD] if rest else self.reasons), *rest]).strip()
 
 
-@flow(name="promotion")
-def promote_challenger(root: Path | None = None) -> Promotion:
+@dataclass(frozen=True)
+class Case:
+    """A challenger before the gate: the entry of the ledger that is open for it, both versions, and the evidence."""
+
+    run_id: str
+    challenger: Candidate
+    champion: Candidate | None
+    evidence: Evidence | None
+
+    def decide(self, gate: Gate, verdict: Verdict | None = None) -> Decision:
+        """Return what the gate, or in the mode `manual` a person, says."""
+        return decide_promotion(self.challenger, self.champion, gate, self.evidence, verdict)
+
+    def report(self, decision: Decision) -> str:
+        """Return the decision for a person, as Markdown."""
+        parts = [" ".join(decision.reasons), tabulate_decision(decision)]
+        if self.evidence and self.champion:
+            names = (f"version {self.challenger.version}", f"version {self.champion.version}")
+            found = self.evidence.comparison
+            parts += [explain_comparison(found, *names), tabulate_comparison(found, *names)]
+        return "\n\n".join(parts)
+
+
+@flow(name="promotion", on_failure=[report_failure], on_crashed=[report_failure])
+def promote_challenger(
+    root: Path | None = None, approve: bool | None = None, why: str = "", who: str = "somebody"
+) -> Promotion:
     """Let the challenger be judged by the section `promotion` of params.yaml, and move `champion` if it passes.
 
-    Raises RegistryError where there is no challenger.
+    In the mode `manual` a person decides: the run pauses for that, unless `approve`, `why` and `who` tell already.
+    Raises RegistryError where there is no challenger, and ParameterError for a verdict in another mode.
     """
     root = (root or Path.cwd()).resolve()
     params = load_params(root)
-    name, gate = params.register.model_name, Gate(**asdict(params.promotion))
-    challenger, champion = describe_version(root, name, CHALLENGER), find_version(root, name, CHAMPION)
-    decision = judge(root, challenger, champion, gate)
-    if decision.promote:
-        move_champion(root, challenger)
-    promotion = Promotion(challenger.version, _outcome(decision, challenger, champion), decision.reasons)
+    use_backend(params)
+    verdict = None if approve is None else Verdict(approve, why, who)
+    if verdict and params.promotion.mode != "manual":
+        raise ParameterError(
+            f"Expected promotion.mode: manual for a person's word; it is {params.promotion.mode}, where the numbers "
+            "decide; change params.yaml, or leave the word out."
+        )
+    for last in [False] * (ROUNDS - 1) + [True]:
+        try:
+            promotion = _promote(root, params, verdict)
+            break
+        except OvertakenError as error:
+            if last:
+                raise
+            get_run_logger().info(str(error))
     get_run_logger().info(promotion.sentence)
-    create_markdown_artifact(key="promotion", markdown=promotion.sentence, description="The gate's decision")
     return promotion
 
 
-@task(task_run_name="judge", cache_policy=NO_CACHE, persist_result=False)
-def judge(root: Path, challenger: VersionInfo, champion: VersionInfo | None, gate: Gate) -> Decision:
-    """Compare the two on test images that are new to both; a champion that was not asked about them is asked now."""
-    one = read_candidate(root, challenger)
+def answer_challenger(root: Path, approve: bool, why: str) -> Promotion:
+    """Give a person's word in the mode `manual`: to the run that waits for it, or in a run of its own."""
+    verdict = Verdict(approve, why, who_am_i())
+    entry = answer_waiting(root, load_params(root).register.model_name, verdict)
+    if entry is None:
+        return promote_challenger(root, approve, why, verdict.who)
+    told = str(verdict) if entry.state in (DONE, REFUSED) else entry.why
+    return Promotion(str(entry.after), "promoted" if entry.state == DONE else "refused", (told,))
+
+
+def _promote(root: Path, params: Params, verdict: Verdict | None) -> Promotion:
+    """Judge once; raises OvertakenError where the champion changed meanwhile."""
+    name = params.register.model_name
+    challenger, champion = describe_version(root, name, CHALLENGER), find_version(root, name, CHAMPION)
+    if champion is not None and champion.version == challenger.version:
+        return Promotion(challenger.version, "unchanged", (f"Version {challenger.version} is the champion already.",))
+    before = champion.version if champion else None
+    run_id = open_decision(root, name, PROMOTION, before, challenger.version)
+    try:
+        note_decision(root, run_id, JUDGING, flow_run_id=str(flow_run.id))
+        case = gather_case(root, params, run_id, challenger, champion)
+        decision = _conclude(root, params, case, verdict)
+        _record(root, params, case, decision)
+        return _act(root, name, case, decision)
+    except OvertakenError:
+        raise
+    except BaseException as error:
+        note_decision(root, run_id, ENDED, why=f"It broke off: {error!r}")
+        raise
+
+
+def gather_case(root: Path, params: Params, run_id: str, challenger: VersionInfo, champion: VersionInfo | None) -> Case:
+    """Gather the evidence: both on test images that are new to both, and how large and fast they are.
+
+    A champion that was not asked about these images is asked now. The comparison is counted before it is made.
+    """
+    withdrawn = find_withdrawal(read_history(root, challenger.name), challenger.version)
+    one = replace(read_candidate(root, challenger), withdrawn=withdrawn)
+    known = {"challenger": (challenger, one)}
     if champion is None:
-        return decide_promotion(one, None, gate)
-    other = read_candidate(root, champion)
-    if champion.version != challenger.version and not find_obstacle(one, other):
-        other = _complete_predictions(root, challenger, champion, one, other)
-    return decide_promotion(one, other, gate)
+        return Case(run_id, measure(root, known)["challenger"], None, None)
+    other, evidence = read_candidate(root, champion), None
+    if not find_obstacle(one, other):
+        assert one.predictions is not None, "find_obstacle refuses it"
+        test_md5 = digest_test_set(one.predictions)
+        look = claim_look(root, run_id, test_md5, (challenger.model_md5, champion.model_md5))
+        other = complete_predictions(root, champion, one, other)
+        comparison = compare_candidates(one, other, **comparison_settings(params))
+        assert comparison is not None, "complete_predictions asks the champion about every image"
+        evidence = Evidence(comparison, look)
+    measured = measure(root, known | {"champion": (champion, other)})
+    return Case(run_id, measured["challenger"], measured["champion"], evidence)
 
 
-@task(task_run_name="move-champion", cache_policy=NO_CACHE, persist_result=False, retries=2, retry_delay_seconds=2)
-def move_champion(root: Path, challenger: VersionInfo) -> None:
-    """Let `champion` mean the challenger's version."""
-    move_alias(root, challenger.name, CHAMPION, challenger.version)
+@task(task_run_name="move-champion", cache_policy=NO_CACHE, persist_result=False)
+def move_champion(root: Path, name: str, run_id: str, why: str) -> None:
+    """Let `champion` mean the challenger's version, as the open entry says."""
+    carry_out(root, name, run_id, why=why)
 
 
-def _outcome(decision: Decision, challenger: VersionInfo, champion: VersionInfo | None) -> str:
+def read_gate(params: Params) -> Gate:
+    """Return the gate that params.yaml describes."""
+    values = asdict(params.promotion)
+    return Gate(**{field.name: values[field.name] for field in fields(Gate)})
+
+
+def _conclude(root: Path, params: Params, case: Case, verdict: Verdict | None) -> Decision:
+    """Return the decision, a person's where one is asked for; that waits."""
+    gate = read_gate(params)
+    decision = case.decide(gate, verdict)
+    if decision.waits:
+        report, hours = case.report(decision), params.promotion.approval_hours
+        create_markdown_artifact(key="approval", markdown=report, description="What a person has to decide")
+        decision = case.decide(gate, wait_for_person(root, case.run_id, case.challenger.version, report, hours))
+    return decision
+
+
+def _record(root: Path, params: Params, case: Case, decision: Decision) -> None:
+    """Put the numbers and the report into the ledger, and the report before whoever looks at Prefect."""
+    gate, report = read_gate(params), case.report(decision)
+    content = json.dumps(describe_decision(decision, gate, case.evidence), indent=2)
+    metrics = list_metrics(case.challenger, case.champion, gate, case.evidence)
+    log_evidence(root, case.run_id, metrics, {"decision.json": content, "decision.md": report})
+    create_markdown_artifact(key="promotion", markdown=report, description="The gate's decision")
+
+
+def _act(root: Path, name: str, case: Case, decision: Decision) -> Promotion:
+    """Move the alias or leave it, write down which, and tell who wants to know."""
+    version, why = case.challenger.version, " ".join(decision.reasons)
     if decision.promote:
-        return "promoted"
-    return "unchanged" if champion and champion.version == challenger.version else "refused"
-
-
-def _complete_predictions(
-    root: Path, challenger: VersionInfo, champion: VersionInfo, one: Candidate, other: Candidate
-) -> Candidate:
-    """Return the champion with predictions on the images it is compared on: its own, those kept, or a counted look."""
-    images = select_new_images(one, other)
-    if not find_predictions(images, other).isna().any():
-        return other
-    assert one.predictions is not None
-    test_md5 = digest_test_set(one.predictions)
-    other = replace(other, predictions=read_rescored(root, champion, test_md5=test_md5))
-    if find_predictions(images, other).isna().any():
-        get_run_logger().info(
-            f"Version {champion.version} was not asked about these test images: it predicts them now."
-        )
-        pixels = _read_images(root, challenger, images["sample_id"].to_numpy())
-        other = replace(other, predictions=rescore(root, champion, images, pixels, test_md5=test_md5))
-    return other
-
-
-def _read_images(root: Path, challenger: VersionInfo, sample_ids: np.ndarray) -> np.ndarray:
-    """Return the challenger's images, uint8 (n, 48, 48), from the artifacts, which must be those it was made from."""
-    registered = root / "artifacts" / "register" / "version.json"
-    if not registered.is_file() or json.loads(registered.read_text())["model_md5"] != challenger.model_md5:
-        raise RegistryError(
-            f"Expected the artifacts that version {challenger.version} was made from, to compare it with the champion; "
-            "others are in artifacts/; run `ferrule run` first."
-        )
-    from ferrule.samples import load_samples
-
-    samples = load_samples(root / "artifacts" / "augment")
-    return samples.images[np.searchsorted(samples.table["sample_id"], sample_ids)]
+        move_champion(root, name, case.run_id, why)
+    else:
+        note_decision(root, case.run_id, REFUSED, why=why)
+    promotion = Promotion(version, "promoted" if decision.promote else "refused", decision.reasons)
+    facts = {"model": name, "version": version, "champion_before": case.champion and case.champion.version}
+    kind = "promotion" if decision.promote else "refusal"
+    notify(root, kind, promotion.sentence, facts | {"look": case.evidence and case.evidence.look})
+    return promotion

@@ -1,7 +1,7 @@
 """What a person reads at the end of a run, and of `ferrule status`: tables on the terminal."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -9,6 +9,10 @@ from rich.table import Table
 from flows.promotion import Promotion
 from flows.status import ALIASES, Status, read_alias, read_summary
 from flows.tasks import StageRun
+
+if TYPE_CHECKING:
+    from flows.monitoring import Look
+    from flows.scoring import InputRun
 
 # Relative to the project's root; what exists is printed.
 PLACES = {
@@ -18,6 +22,8 @@ PLACES = {
     "balance": "artifacts/augment/parents_and_children.png",
     "scores": "artifacts/evaluate/",
 }
+
+_SHOWN_INPUTS = 50  # of a scoring
 
 
 def print_result(root: Path, runs: list[StageRun], promotion: Promotion | None, seconds: float) -> None:
@@ -56,6 +62,53 @@ def print_status(status: Status) -> None:
     for stage, state in status.stages.items():
         stages.add_row(stage, state)
     console.print(stages)
+
+
+def print_scoring(runs: "list[InputRun]") -> None:
+    """Print what became of each input that is new, their sum, and where the predictions are."""
+    console = Console(highlight=False)
+    if not runs:
+        console.print("Nothing to score: put images into scoring/inbox/, or name a file or folder (docs/scoring.md).")
+        return
+    table = Table(title="Scoring", title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for name in ("input", "outcome", "images", "answered", "abstained", "rejects"):
+        table.add_column(name, justify="left" if name in ("input", "outcome") else "right", no_wrap=name != "input")
+    new, scored = [run for run in runs if run.outcome != "known"], [run for run in runs if run.outcome == "scored"]
+    for run in new[:_SHOWN_INPUTS]:
+        table.add_row(run.source, run.outcome, *_count([run] if run in scored else []))
+    table.add_row(f"{len(runs):,} inputs", f"{len(runs) - len(new):,} known before", *_count(scored), style="bold")
+    console.print()
+    console.print(table)
+    for run in new:
+        if run.reason:
+            console.print(f"{run.source} ({run.outcome}): {run.reason}", markup=False)
+    if scored:
+        console.print("Predictions: scoring/predictions/, what could not be read: scoring/rejects/ (docs/scoring.md).")
+
+
+def _count(runs: "list[InputRun]") -> list[str]:
+    """Return images, answered, abstained and rejects of scored inputs, or blanks where there are none."""
+    told = [run.told for run in runs if run.told]
+    if not told:
+        return [""] * 4
+    images, answered = sum(each.images for each in told), sum(each.answered for each in told)
+    return [f"{each:,}" for each in (images, answered, images - answered, sum(each.rejects for each in told))]
+
+
+def print_look(look: "Look") -> None:
+    """Print what a look at drift found: a row a test, the sentence, and where the report is."""
+    console = Console(highlight=False)
+    if look.check:
+        table = Table(title="Drift", title_justify="left", title_style="bold", box=None, pad_edge=False)
+        for name in ("test", "effect", "limit", "p, corrected", ""):
+            table.add_column(name, justify="right" if name in ("effect", "limit", "p, corrected") else "left")
+        for result in look.check.results:
+            told = "drift" if result.drifted else ""
+            table.add_row(result.name, f"{result.effect:.3f}", f"{result.limit:.2f}", result.p_text, told)
+        console.print(table)
+    console.print(look.sentence)
+    if look.report:
+        console.print(f"Look at: {look.report.as_posix()}")
 
 
 def _table(title: str) -> Table:

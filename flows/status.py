@@ -1,12 +1,14 @@
 """Where the project stands: what the last run made, each stage's state, and who holds which alias."""
 
 import json
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ferrule.errors import WorkflowError
-from flows.dag import read_dag
+from flows.dag import Dag, read_dag
+from flows.locks import read_running_stages
 from flows.project import BUSY, run_dvc
 from pipelines.lineage import read_data_md5
 
@@ -83,16 +85,21 @@ def read_stage_states(root: Path) -> dict[str, str]:
     """Return each stage's state.
 
     `missing`: it has no output; `changed`: what it depends on differs; `behind`: a stage before it is one of these, so
-    it may have to run; `current`: none of them; `running`: DVC runs stages at this moment, so that none can be told.
+    it may have to run; `current`: none of them. While DVC runs stages nothing is known of others: `running`, `unknown`.
     """
     dag = read_dag(root)
     try:
-        printed = run_dvc(root, "--wait-for-lock", "status", "--json", patience=2)
+        stale = ask_dvc(root).keys()
     except WorkflowError as error:
         if BUSY not in str(error):
             raise
-        return dict.fromkeys(dag.stages, "running")
-    stale = set(json.loads(printed[printed.index("{") :]))
+        running = read_running_stages(root)
+        return {stage: "running" if stage in running else "unknown" for stage in dag.stages}
+    return derive_states(root, dag, stale)
+
+
+def derive_states(root: Path, dag: Dag, stale: Collection[str]) -> dict[str, str]:
+    """Return each stage's state from those that DVC calls changed."""
     states: dict[str, str] = {}
     for stage in dag.stages:
         if not (root / "artifacts" / stage).exists():
@@ -103,6 +110,12 @@ def read_stage_states(root: Path) -> dict[str, str]:
             behind = any(states[parent] != "current" for parent in dag.upstream[stage])
             states[stage] = "behind" if behind else "current"
     return states
+
+
+def ask_dvc(root: Path) -> dict[str, Any]:
+    """Return what `dvc status` says has changed, a key a stage or file; raises WorkflowError where it cannot."""
+    printed = run_dvc(root, "--wait-for-lock", "status", "--json", patience=2)
+    return json.loads(printed[printed.index("{") :])
 
 
 def read_summary(root: Path) -> Summary:

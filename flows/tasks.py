@@ -19,7 +19,7 @@ RETRIES = 2
 RETRY_DELAY = 10  # seconds
 
 # What a failed stage prints when the network, or a server across it, was at fault; nothing else is worth a retry.
-_TRANSIENT = re.compile(
+TRANSIENT = re.compile(
     r"ConnectionError|ConnectionRefused|ConnectionReset|Max retries exceeded|Temporary failure in name resolution"
     r"|timed out|EndpointConnectionError|503 Service Unavailable|database is locked|is busy, it is being blocked by"
 )
@@ -44,7 +44,7 @@ def is_transient(task: Any, task_run: Any, state: Any) -> bool:
     try:
         state.result()
     except WorkflowError as error:
-        return bool(_TRANSIENT.search(str(error)))
+        return bool(TRANSIENT.search(str(error)))
     except Exception:  # any other error is a fault of ours, and stays one
         return False
     return False

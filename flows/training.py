@@ -1,8 +1,11 @@
 """The training flow: every stage of dvc.yaml as a Prefect task, side by side where the DAG allows."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.futures import PrefectFuture, wait
@@ -13,33 +16,60 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from ferrule.errors import WorkflowError
 from flows.dag import Dag, read_dag
 from flows.data import ensure_data
+from flows.notifications import report_failure
 from flows.project import run_dvc, stopping_together
+from flows.standing import FOLDER
 from flows.status import read_summary, registry_holds_last
 from flows.tasks import StageRun, run_stage
+from pipelines.params import choose_recipe
 
 STAGES_AT_ONCE = 4  # the widest part of the DAG
 
 
-@flow(name="training", task_runner=ThreadPoolTaskRunner(max_workers=STAGES_AT_ONCE))  # type: ignore[arg-type]
-def train_challenger(root: Path | None = None) -> list[StageRun]:
-    """Bring every stage up to date and return what became of each, in DAG order.
+@flow(
+    name="training",
+    task_runner=ThreadPoolTaskRunner(max_workers=STAGES_AT_ONCE),  # type: ignore[arg-type]
+    on_failure=[report_failure],
+    on_crashed=[report_failure],
+)
+def train_challenger(root: Path | None = None, recipe: str | None = None) -> list[StageRun]:
+    """Bring every stage up to date and return what became of each, in DAG order; `recipe` is chosen first, if given.
 
     Raises WorkflowError that names the first failed stage and shows its last lines; stages that do not depend on it
     still finish.
     """
     root = (root or Path.cwd()).resolve()
     logger = get_run_logger()
-    logger.info(ensure_data(root))
-    forget_lost_version(root)
-    dag = read_dag(root)
-    if is_current(root):
-        logger.info("Every stage is up to date: nothing to run.")
-        runs = [StageRun(stage, "unchanged", 0.0) for stage in dag.stages]
-    else:
-        with stopping_together():
-            runs = _collect(_submit(dag, root))
-    _publish(root, runs)
+    with taking_turns(root):
+        if recipe:
+            logger.info(choose_recipe(root, recipe))
+        logger.info(ensure_data(root))
+        forget_lost_version(root)
+        dag = read_dag(root)
+        if is_current(root):
+            logger.info("Every stage is up to date: nothing to run.")
+            runs = [StageRun(stage, "unchanged", 0.0) for stage in dag.stages]
+        else:
+            with stopping_together():
+                runs = _collect(_submit(dag, root))
+        _publish(root, runs)
     return runs
+
+
+@contextmanager
+def taking_turns(root: Path) -> Iterator[None]:
+    """Wait until no other training of this project is under way (one by hand, say): DVC would call its files busy."""
+    (root / FOLDER).mkdir(exist_ok=True)
+    lock = FileLock(root / FOLDER / "training.lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        get_run_logger().info("Another training of this project is under way: waiting until it is done.")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def is_current(root: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Servers of MLflow and Prefect on loopback: both for a person to look at, Prefect's alone for the time of a run."""
+"""Servers of MLflow and Prefect on loopback: for a person to look at, for `ferrule up`, and for the time of a run."""
 
 import atexit
 import contextlib
@@ -8,48 +8,65 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from ferrule.errors import WorkflowError
-from flows.project import stop_group
+from flows.project import start_guarded, stop_guarded
+from flows.standing import find_standing
 
 HOST = "127.0.0.1"
-START_TIMEOUT = 90  # seconds
+START_TIMEOUT = 180  # seconds; MLflow makes its database on first use, which takes a slow machine a minute
 POLL = 0.5  # seconds
 
 
-@contextlib.contextmanager
-def serve_interfaces(root: Path, mlflow_port: int, prefect_port: int) -> Iterator[dict[str, str]]:
-    """Start both servers on `root`'s stores, and give their addresses once they answer; stop them at the end.
+@dataclass(frozen=True)
+class Server:
+    """A server to start: its `name` is also that of its log and of the option that gives its port."""
 
-    Raises WorkflowError where a port is taken or a server does not start.
-    """
+    name: str
+    command: tuple[str, ...]
+    port: int
+    health: str  # the path that answers once it is up
+
+    @property
+    def address(self) -> str:
+        """Where it is reached."""
+        return f"http://{HOST}:{self.port}"
+
+
+def mlflow_server(root: Path, port: int) -> Server:
+    """Return MLflow's server on the store of `root`."""
     from ferrule.store import quieten_mlflow, store_uri
 
     quieten_mlflow()
+    command = ("mlflow", "server", "--workers", "1", "--backend-store-uri", store_uri(root))
+    return Server("MLflow", command, port, "/health")
 
-    ports = {"MLflow": mlflow_port, "Prefect": prefect_port}
-    for name, port in ports.items():
-        _expect_free(name, port)
-    commands = {
-        "MLflow": ["mlflow", "server", "--workers", "1", "--backend-store-uri", store_uri(root)],
-        "Prefect": ["prefect", "server", "start"],
-    }
-    health = {"MLflow": "/health", "Prefect": "/api/health"}
-    addresses = {name: f"http://{HOST}:{port}" for name, port in ports.items()}
+
+def prefect_server(port: int) -> Server:
+    """Return Prefect's server on the database that prefect.toml names."""
+    return Server("Prefect", ("prefect", "server", "start"), port, "/api/health")
+
+
+@contextlib.contextmanager
+def serve(root: Path, *servers: Server) -> Iterator[dict[str, subprocess.Popen]]:
+    """Start all `servers`, and give their processes by name once they answer; stop them at the end.
+
+    Raises WorkflowError where a port is taken or a server does not start.
+    """
+    for server in servers:
+        _expect_free(server)
     with contextlib.ExitStack() as stack:
-        servers = {
-            name: stack.enter_context(_server(root, [*command, "--host", HOST, "--port", str(ports[name])], addresses))
-            for name, command in commands.items()
-        }
-        for name, server in servers.items():
-            _wait_until_healthy(name, server, addresses[name] + health[name])
-        yield addresses
+        processes = {server.name: stack.enter_context(_run(root, server)) for server in servers}
+        for server in servers:
+            _wait_until_healthy(server, processes[server.name])
+        yield processes
 
 
 def ensure_prefect(root: Path) -> None:
-    """Have a Prefect server on `root`'s database for the rest of this process, unless PREFECT_API_URL names one.
+    """Have a Prefect server for the rest of this process: PREFECT_API_URL, that of `ferrule up`, or one of its own.
 
     To be called before Prefect is imported: it reads its settings then, and what it still has to send at exit is sent
     before the server stops. Prefect would start a server by itself, but in our process group, where Ctrl-C ends it
@@ -57,14 +74,53 @@ def ensure_prefect(root: Path) -> None:
     """
     if os.environ.get("PREFECT_API_URL"):
         return
-    port = _find_free_port()
-    address = f"http://{HOST}:{port}"
-    command = ["prefect", "server", "start", "--host", HOST, "--port", str(port)]
-    stack = contextlib.ExitStack()
-    atexit.register(stack.close)
-    server = stack.enter_context(_server(root, command, {"Prefect": address}))
-    _wait_until_healthy("Prefect", server, f"{address}/api/health")
+    address = (find_standing(root) or {}).get("Prefect")  # two servers would write to the same database
+    if not address:
+        server, stack = prefect_server(_find_free_port()), contextlib.ExitStack()
+        atexit.register(stack.close)
+        stack.enter_context(serve(root, server))
+        address = server.address
     os.environ["PREFECT_API_URL"] = f"{address}/api"
+
+
+def expect_running(processes: Mapping[str, subprocess.Popen]) -> None:
+    """Raise WorkflowError where one of the processes, given by name, has ended by itself."""
+    for name, process in processes.items():
+        if process.poll() is not None:
+            raise WorkflowError(f"Expected {name} to go on; it ended; see logs/{name.lower()}.log, and start again.")
+
+
+def answers(address: str) -> bool:
+    """Tell whether a GET of `address` succeeds."""
+    with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=2):  # noqa: S310  # our own address
+        return True
+    return False
+
+
+@contextlib.contextmanager
+def run_logged(root: Path, name: str, command: tuple[str, ...], **variables: str) -> Iterator[subprocess.Popen]:
+    """Run a program of this environment in `root`, its output in logs/NAME.log, and stop it at the end."""
+    log = root / "logs" / f"{name.lower()}.log"
+    log.parent.mkdir(exist_ok=True)
+    program = str(Path(sys.executable).parent / command[0])
+    with log.open("w") as stream:
+        process = start_guarded(
+            [program, *command[1:]],
+            cwd=root,
+            env={**os.environ, **variables},
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            yield process
+        finally:
+            stop_guarded(process)
+
+
+def _run(root: Path, server: Server) -> contextlib.AbstractContextManager[subprocess.Popen]:
+    command = (*server.command, "--host", HOST, "--port", str(server.port))
+    # Prefect's page asks port 4200 for its data unless it is told otherwise.
+    return run_logged(root, server.name, command, PREFECT_UI_API_URL=f"{server.address}/api")
 
 
 def _find_free_port() -> int:
@@ -73,44 +129,24 @@ def _find_free_port() -> int:
         return probe.getsockname()[1]
 
 
-@contextlib.contextmanager
-def _server(root: Path, command: list[str], addresses: dict[str, str]) -> Iterator[subprocess.Popen]:
-    program = str(Path(sys.executable).parent / command[0])
-    log = (root / "logs").joinpath(f"{command[0]}.log")
-    log.parent.mkdir(exist_ok=True)
-    # Prefect's page asks port 4200 for its data unless it is told otherwise.
-    environment = {**os.environ, "PREFECT_UI_API_URL": f"{addresses['Prefect']}/api"}
-    with log.open("w") as stream:
-        server = subprocess.Popen(
-            [program, *command[1:]],
-            cwd=root,
-            env=environment,
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # both servers have workers, which end with their group
-        )
-        try:
-            yield server
-        finally:
-            stop_group(server)
-
-
-def _expect_free(name: str, port: int) -> None:
+def _expect_free(server: Server) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((HOST, port))
+            probe.bind((HOST, server.port))
         except OSError as error:
-            option = f"--{name.lower()}-port"
             raise WorkflowError(
-                f"Expected port {port} free for {name}; it is in use; choose another ({option})."
+                f"Expected port {server.port} free for {server.name}; it is in use; choose another "
+                f"(--{server.name.lower()}-port)."
             ) from error
 
 
-def _wait_until_healthy(name: str, server: subprocess.Popen, address: str) -> None:
+def _wait_until_healthy(server: Server, process: subprocess.Popen) -> None:
     deadline = time.monotonic() + START_TIMEOUT
-    while time.monotonic() < deadline and server.poll() is None:
-        with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=2):  # noqa: S310  # our own address
+    while time.monotonic() < deadline and process.poll() is None:
+        if answers(server.address + server.health):
             return
         time.sleep(POLL)
-    raise WorkflowError(f"Expected {name} to answer at {address}; it did not; see logs/{name.lower()}.log.")
+    raise WorkflowError(
+        f"Expected {server.name} to answer at {server.address}; it did not; see logs/{server.name.lower()}.log."
+    )

@@ -141,9 +141,49 @@ class Reference:
 class Promotion:
     """The gate before the champion alias."""
 
+    mode: Literal["better", "not_worse", "manual"]
+    alpha: Annotated[float, Field(gt=0, lt=0.5)]
+    margin: Share
     min_accuracy: Share
     min_class_recall: Share
-    max_accuracy_loss: Share
+    max_recall_loss: Share
+    max_macro_f1_loss: Share
+    max_log_loss_rise: Annotated[float, Field(ge=0)]
+    max_ece_rise: Share
+    max_latency: Annotated[float, Field(gt=0)]
+    max_slowdown: Annotated[float, Field(ge=1)]
+    max_size: Annotated[float, Field(gt=0)]
+    approval_hours: Annotated[float, Field(gt=0, le=720)]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Scoring:
+    """Scoring new images."""
+
+    abstain_accuracy: Fraction
+    abstain_certainty: Fraction
+    chunk_images: Count
+
+
+@dataclass(frozen=True, config=STRICT)
+class Monitoring:
+    """Which scored images are compared with the reference, and what counts as drift."""
+
+    window_images: Count
+    window_days: Annotated[float, Field(gt=0)]
+    max_images: Count
+    min_images: Annotated[int, Field(ge=20)]  # below it the approximations of the tests do not hold
+    label_days: Annotated[float, Field(gt=0)]
+    min_labels: Annotated[int, Field(ge=20)]
+    false_alarm_rate: Fraction
+    period_days: Annotated[float, Field(gt=0)]
+    min_class_shift: Fraction
+    min_value_shift: Fraction
+    min_embedding_auc: Annotated[float, Field(gt=0.5, lt=1)]
+    min_accuracy_loss: Fraction
+    min_calibration_gap: Fraction
+    cool_down_days: Annotated[float, Field(ge=0)]
+    start_training: bool
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -163,3 +203,5 @@ class Params:
     register: Register
     reference: Reference
     promotion: Promotion
+    scoring: Scoring
+    monitoring: Monitoring

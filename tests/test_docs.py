@@ -62,7 +62,7 @@ def test_every_printed_command_exists(document, command):
         assert re.search(rf"^{words[1]}:", (REPOSITORY / "Makefile").read_text(), flags=re.MULTILINE)
     elif words[0] == "python":
         assert Path(REPOSITORY / words[1]).is_file() or words[1] == "-m"
-    elif words[0] in ("dvc", "pip"):
+    elif words[0] in ("dvc", "pip", "prefect"):
         help_text = subprocess.run([sys.executable, "-m", *words[:2], "--help"], capture_output=True, text=True)
         assert help_text.returncode == 0
     else:

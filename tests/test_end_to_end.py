@@ -30,7 +30,17 @@ CHECKOUT = (
 QUICK = {
     "train": {"epochs": 1, "epoch_images": 1500, "sizes": [48], "peak_rate": 0.04},
     "evaluate": {"bootstrap": 200},
-    "promotion": {"min_accuracy": 0.0, "min_class_recall": 0.0, "max_accuracy_loss": 1.0},
+    "promotion": {
+        "mode": "not_worse",
+        "margin": 1.0,
+        "min_accuracy": 0.0,
+        "min_class_recall": 0.0,
+        "max_recall_loss": 1.0,
+        "max_macro_f1_loss": 1.0,
+        "max_log_loss_rise": 99.0,
+        "max_ece_rise": 1.0,
+        "max_slowdown": 99.0,
+    },
 }
 STAGES = ["ingest", "validate", "audit", "explore", "augment", "split", "train", "evaluate", "reference", "register"]
 

@@ -4,15 +4,18 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import psutil
 import pytest
 from conftest import REPOSITORY
+from filelock import FileLock
 
 from ferrule.errors import WorkflowError
 from flows.logs import reporting_plainly
 from flows.project import find_root, run_dvc
+from flows.standing import FOLDER
 from flows.tasks import is_transient
 from flows.training import is_current, train_challenger
 
@@ -54,6 +57,24 @@ def test_the_flow_and_dvc_alone_give_the_same_lock(toy_project):
     run_dvc(root, "repro", "--force")
     # DVC writes stages in the order they finish.
     assert sorted((root / "dvc.lock").read_text().splitlines()) == sorted(lock.splitlines())
+
+
+def test_a_second_training_waits_for_the_first(toy_project, caplog):
+    root = toy_project(DIAMOND)
+    (root / FOLDER).mkdir()
+    begun = threading.Event()
+
+    def train_first():
+        with FileLock(root / FOLDER / "training.lock"):
+            begun.set()
+            time.sleep(2)
+
+    threading.Thread(target=train_first).start()
+    begun.wait()
+    start = time.monotonic()
+    assert outcomes(train_challenger(root))["join"] == "ran"
+    assert time.monotonic() - start > 2
+    assert "Another training of this project is under way" in caplog.text
 
 
 def test_going_back_restores_from_the_cache(toy_project):
@@ -129,8 +150,12 @@ def test_an_interrupted_dvc_leaves_no_process_and_no_lock_behind(toy_project):
     run_dvc(root, "status")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
-def test_a_stopped_flow_stops_its_stages_and_its_server(number, toy_project):
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)],
+    ids=["SIGTERM", "SIGINT", "SIGKILL"],
+)
+def test_a_stopped_flow_stops_its_stages_and_its_server(number, status, toy_project):
     root = toy_project(SLOW)
     environment = {
         **os.environ,
@@ -145,7 +170,7 @@ def test_a_stopped_flow_stops_its_stages_and_its_server(number, toy_project):
         family = psutil.Process(flow.pid).children(recursive=True)
         assert any("prefect" in " ".join(member.cmdline()) for member in family)
         os.killpg(flow.pid, number)  # to the whole group, as a terminal does
-        assert flow.wait(30) == 128 + number
+        assert flow.wait(30) == status
     finally:
         flow.kill()
     wait_for(lambda: not any(member.is_running() for member in family))

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,11 +10,16 @@ import pytest
 import yaml
 from trained_project import write_network, write_trained_project
 
-from ferrule.errors import RegistryError
-from ferrule.registry import CHAMPION, find_version
+from ferrule.aliases import CHAMPION, move_alias, read_history
+from ferrule.errors import ParameterError, RegistryError
+from ferrule.ledger import EXPERIMENT
+from ferrule.registry import find_version
 from ferrule.samples import Samples, load_samples, save_samples
+from ferrule.store import open_store
+from flows import promotion
 from flows.promotion import promote_challenger
-from pipelines import evaluate, register
+from flows.rollback import roll_back
+from pipelines import evaluate, reference, register
 from pipelines.params import load_params
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -29,8 +35,21 @@ def root(tmp_path, monkeypatch):
 
 
 def register_again(root):
-    for stage in (evaluate, register):
+    for stage in (evaluate, reference, register):
         stage.run(load_params(root), root)
+
+
+ANYTHING = {  # a gate that lets through what is compared at all
+    "mode": "not_worse",
+    "margin": 1.0,
+    "min_accuracy": 0.0,
+    "min_class_recall": 0.0,
+    "max_recall_loss": 1.0,
+    "max_macro_f1_loss": 1.0,
+    "max_log_loss_rise": 99.0,
+    "max_ece_rise": 1.0,
+}
+STRICT = {**ANYTHING, "mode": "better"}
 
 
 def set_gate(root, **values):
@@ -57,7 +76,7 @@ def test_a_gate_too_high_is_refused_with_its_reason(root):
 
 
 def test_a_worse_challenger_leaves_the_champion_where_it_is(root):
-    set_gate(root, min_accuracy=0.0, min_class_recall=0.0)
+    set_gate(root, **STRICT)
     promote_challenger(root)
     write_network(root / "artifacts" / "train" / "model.keras", skill=0.0)
     register_again(root)
@@ -80,8 +99,13 @@ def looks_of(root, version):
     return sorted(int(value) for name, value in metrics.items() if name.startswith("looks/"))
 
 
+def entries(root, **wanted):
+    """Return the entries of the ledger that have these values."""
+    return [each for each in read_history(root, "ferrule") if all(getattr(each, k) == v for k, v in wanted.items())]
+
+
 def test_a_champion_that_never_saw_the_test_images_predicts_them_now(root):
-    set_gate(root, min_accuracy=0.0, min_class_recall=0.0)
+    set_gate(root, **ANYTHING)
     promote_challenger(root)
     draw_other_images(root)
     write_network(root / "artifacts" / "train" / "model.keras", skill=0.5)
@@ -91,8 +115,8 @@ def test_a_champion_that_never_saw_the_test_images_predicts_them_now(root):
     assert "Of the same 60 test images it" in promoted.sentence
 
 
-def test_asking_three_times_costs_one_look(root):
-    set_gate(root, min_accuracy=0.0, min_class_recall=0.0)
+def test_asking_three_times_costs_one_look_and_is_one_comparison(root):
+    set_gate(root, **STRICT)
     promote_challenger(root)
     draw_other_images(root)
     write_network(root / "artifacts" / "train" / "model.keras", skill=0.0)
@@ -100,6 +124,7 @@ def test_asking_three_times_costs_one_look(root):
     said = {promote_challenger(root).sentence for _ in range(2)}
     shutil.rmtree(root / "artifacts" / "augment")  # no image is asked for any more
     said.add(promote_challenger(root).sentence)
+    assert len(entries(root, state="refused")) == 3
     assert len(said) == 1
     assert "Of the same 60 test images it" in said.pop()
     assert looks_of(root, "1") == [1, 1]  # of its own test images, and of the other's
@@ -116,7 +141,7 @@ def swap_splits(root):
 
 
 def test_a_champion_is_not_asked_about_images_it_was_trained_on(root):
-    set_gate(root, min_accuracy=0.0, min_class_recall=0.0)
+    set_gate(root, **ANYTHING)
     promote_challenger(root)
     swap_splits(root)
     write_network(root / "artifacts" / "train" / "model.keras", skill=0.5)
@@ -128,7 +153,7 @@ def test_a_champion_is_not_asked_about_images_it_was_trained_on(root):
 
 
 def test_without_30_common_images_it_refuses_and_asks_nobody(root):
-    set_gate(root, min_accuracy=0.0, min_class_recall=0.0)
+    set_gate(root, **ANYTHING)
     promote_challenger(root)
     swap_splits(root)
     path = root / "artifacts" / "split" / "split.parquet"
@@ -143,14 +168,13 @@ def test_without_30_common_images_it_refuses_and_asks_nobody(root):
     assert looks_of(root, "1") == [1]
 
 
-def test_artifacts_of_another_model_cannot_stand_in(root):
-    set_gate(root, min_accuracy=0.0, min_class_recall=0.0)
+def test_other_images_cannot_stand_in(root):
+    set_gate(root, **ANYTHING)
     promote_challenger(root)
     draw_other_images(root)
     write_network(root / "artifacts" / "train" / "model.keras", skill=0.5)
     register_again(root)
-    noted = root / "artifacts" / "register" / "version.json"
-    noted.write_text(json.dumps(json.loads(noted.read_text()) | {"model_md5": "another"}))
+    draw_other_images(root)
     with pytest.raises(RegistryError, match="ferrule run"):
         promote_challenger(root)
     assert find_version(root, "ferrule", CHAMPION).version == "1"
@@ -161,3 +185,127 @@ def test_without_a_challenger_it_says_what_to_run(tmp_path, monkeypatch):
     write_trained_project(tmp_path, network=False)
     with pytest.raises(RegistryError, match="ferrule run"):
         promote_challenger(tmp_path)
+
+
+def ledger_runs(root):
+    client = open_store(root)
+    return client.search_runs([client.get_experiment_by_name(EXPERIMENT).experiment_id], order_by=["start_time"])
+
+
+def test_a_decision_is_a_run_with_numbers_reasons_and_files(root):
+    set_gate(root, **STRICT)
+    promote_challenger(root)
+    write_network(root / "artifacts" / "train" / "model.keras", skill=0.0)
+    register_again(root)
+    refused = promote_challenger(root)
+    run = ledger_runs(root)[-1]
+    assert run.info.status == "FINISHED"
+    tags, numbers = run.data.tags, run.data.metrics
+    assert (tags["ledger.action"], tags["ledger.state"]) == ("promotion", "refused")
+    assert (tags["ledger.before"], tags["ledger.after"]) == ("1", "2")
+    assert tags["ledger.why"] == " ".join(refused.reasons)
+    assert tags["ledger.who"]
+    assert tags["ledger.flow_run_id"]
+    assert numbers["look"] == 1
+    assert numbers["level"] == pytest.approx(0.0304, abs=1e-4)
+    assert numbers["accuracy_gain"] == pytest.approx((numbers["won"] - numbers["lost"]) / numbers["images"])
+    assert 0 < numbers["challenger_ms_batch"] < numbers["challenger_ms_single"]
+    client, folder = open_store(root), root / "read"
+    folder.mkdir()
+    content = json.loads(Path(client.download_artifacts(run.info.run_id, "decision.json", folder)).read_text())
+    assert content["comparison"]["scores"]["accuracy"]["rows"] == 60
+    assert not content["promote"]
+    text = Path(client.download_artifacts(run.info.run_id, "decision.md", folder)).read_text()
+    assert "| **refused** | comparison |" in text
+    assert "| macro F1 |" in text
+
+
+@pytest.mark.slow
+def test_another_challenger_is_another_look_and_deleting_the_first_takes_none_back(root):
+    set_gate(root, **STRICT)
+    promote_challenger(root)
+    for look, skill in enumerate((0.0, 0.1, 0.2), start=1):
+        write_network(root / "artifacts" / "train" / "model.keras", skill=skill)
+        register_again(root)
+        assert f"comparison {look} on these images" in promote_challenger(root).sentence
+        if look == 2:
+            for run in ledger_runs(root):
+                open_store(root).delete_run(run.info.run_id)
+
+
+def test_data_that_is_not_validated_or_lineage_that_is_not_told_is_refused(root):
+    client = open_store(root)
+    client.delete_model_version_tag("ferrule", "1", "ferrule.dvc_lock")
+    client.set_model_version_tag("ferrule", "1", "ferrule.validated", "false")
+    refused = promote_challenger(root)
+    assert "The data behind it did not pass validation." in refused.sentence
+    assert "they lack ferrule.dvc_lock" in refused.sentence
+
+
+@pytest.mark.slow
+def test_a_champion_that_changes_meanwhile_is_compared_anew(root, monkeypatch):
+    """The first comparison is with version 1; while it is made, version 2 becomes the champion."""
+    set_gate(root, **ANYTHING)
+    promote_challenger(root)
+    for skill in (0.4, 0.5):
+        write_network(root / "artifacts" / "train" / "model.keras", skill=skill)
+        register_again(root)
+    measured = promotion.measure
+
+    def move_meanwhile(root, known):
+        if not entries(root, state="done", alias=CHAMPION, after="2"):
+            move_alias(root, "ferrule", CHAMPION, "2", why="at the same time")
+        return measured(root, known)
+
+    monkeypatch.setattr(promotion, "measure", move_meanwhile)
+    promoted = promote_challenger(root)
+    assert promoted.outcome == "promoted"
+    assert "the champion, version 2," in promoted.sentence
+    assert len(entries(root, state="overtaken")) == 1
+    assert entries(root, action="promotion", state="done")[-1].before == "2"
+
+
+@pytest.mark.slow
+def test_what_was_rolled_back_is_not_promoted_again(root):
+    set_gate(root, **ANYTHING)
+    promote_challenger(root)
+    write_network(root / "artifacts" / "train" / "model.keras", skill=0.5)
+    register_again(root)
+    assert promote_challenger(root).outcome == "promoted"
+    roll_back(root, "It calls everybody sad")
+    refused = promote_challenger(root)
+    assert refused.outcome == "refused"
+    assert "was rolled back (It calls everybody sad)" in refused.sentence
+    assert find_version(root, "ferrule", CHAMPION).version == "1"
+
+
+def test_a_decision_that_breaks_off_is_closed(root, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("the disk is gone")
+
+    monkeypatch.setattr(promotion, "measure", fail)
+    with pytest.raises(RuntimeError, match="the disk is gone"):
+        promote_challenger(root)
+    (entry,) = entries(root, action="promotion")
+    assert entry.state == "ended"
+    assert "the disk is gone" in entry.why
+    assert find_version(root, "ferrule", CHAMPION) is None
+
+
+def test_promotion_and_refusal_are_told_to_whoever_listens(root, monkeypatch):
+    told = []
+    monkeypatch.setattr(promotion, "notify", lambda *message: told.append(message))
+    set_gate(root, **STRICT)
+    promote_challenger(root)
+    write_network(root / "artifacts" / "train" / "model.keras", skill=0.0)
+    register_again(root)
+    refused = promote_challenger(root)
+    assert [kind for _, kind, _, _ in told] == ["promotion", "refusal"]
+    assert told[1][2] == refused.sentence
+    assert told[1][3] == {"model": "ferrule", "version": "2", "champion_before": "1", "look": 1}
+    json.dumps(told[1][3])
+
+
+def test_a_person_has_no_word_where_the_numbers_decide(root):
+    with pytest.raises(ParameterError, match=r"Expected promotion\.mode: manual"):
+        promote_challenger(root, approve=True, why="I want it")

@@ -1,5 +1,6 @@
 """The stage reference and its summaries: complete, from validation images alone, the same bytes each time."""
 
+import io
 import json
 import subprocess
 import sys
@@ -11,9 +12,11 @@ import pytest
 from conftest import REPOSITORY
 from trained_project import CLASSES, write_trained_project
 
+from ferrule.calibration import apply_temperature
 from ferrule.drift import summarize_embeddings, summarize_shares, summarize_values
-from ferrule.predictions import tabulate_predictions
-from pipelines import reference
+from ferrule.predictions import read_probabilities, tabulate_predictions
+from ferrule.tracking import digest_file, read_reference
+from pipelines import evaluate, reference, register
 from pipelines.params import load_params
 
 
@@ -42,7 +45,7 @@ def run(root):
 
 def test_it_describes_the_validation_images(evaluated):
     files = run(evaluated)
-    assert set(files) == {"reference.json", "embeddings.npz"}
+    assert set(files) == {"reference.parquet", "reference.json", "embeddings.npz"}
     content = json.loads(files["reference.json"])
     split = pd.read_parquet(evaluated / "artifacts" / "split" / "split.parquet")
     val = split[split["split"] == "val"]
@@ -55,6 +58,43 @@ def test_it_describes_the_validation_images(evaluated):
     embeddings = np.load(evaluated / "artifacts" / "reference" / "embeddings.npz")
     assert embeddings["mean"].shape == (5,)
     assert embeddings["covariance"].shape == (5, 5)
+
+
+def test_its_table_has_a_row_an_image_with_probabilities_at_the_temperature(evaluated):
+    files = run(evaluated)
+    table = pd.read_parquet(io.BytesIO(files["reference.parquet"]))
+    probabilities = table[[f"probability_{name}" for name in CLASSES]].to_numpy()
+    assert list(table) == [
+        *("pixel_hash", "label", "predicted"),
+        *(f"probability_{name}" for name in CLASSES),
+        *("confidence", "brightness", "contrast", "sharpness", "embedding"),
+    ]
+    assert (len(table), len(table["embedding"].iloc[0])) == (40, 5)
+    assert table["confidence"].to_numpy() == pytest.approx(probabilities.max(axis=1))
+    predictions = pd.read_parquet(evaluated / "artifacts" / "evaluate" / "predictions.parquet")
+    val = predictions[predictions["split"] == "val"]
+    temperature = json.loads(files["reference.json"])["temperature"]
+    assert temperature > 1  # these predictions know nothing
+    assert probabilities == pytest.approx(apply_temperature(read_probabilities(val, CLASSES), temperature))
+
+
+def test_register_keeps_it_with_the_model_once_and_a_changed_one_anew(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    write_trained_project(tmp_path, votes=False)
+    params = load_params(tmp_path)
+    for stage in (evaluate, reference, register):
+        stage.run(params, tmp_path)
+    model_md5 = digest_file(tmp_path / "artifacts" / "train" / "model.keras")
+    (stored,) = (tmp_path / "mlruns" / "artifacts").glob("*/artifacts/reference/reference.parquet")
+    assert {path.name for path in stored.parent.iterdir()} == {"reference.parquet", "reference.json", "embeddings.npz"}
+    before = stored.stat().st_mtime_ns
+    register.run(params, tmp_path)
+    assert stored.stat().st_mtime_ns == before
+    assert len(read_reference(tmp_path, model_md5)) == 40
+    read_reference(tmp_path, model_md5).iloc[:30].to_parquet(tmp_path / "artifacts" / "reference" / "reference.parquet")
+    register.run(params, tmp_path)
+    assert len(read_reference(tmp_path, model_md5)) == 30
+    assert read_reference(tmp_path, "another") is None
 
 
 def test_the_same_inputs_give_the_same_bytes(evaluated):

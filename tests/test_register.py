@@ -8,10 +8,11 @@ import pytest
 import yaml
 from trained_project import CLASSES, write_network, write_trained_project
 
-from ferrule.registry import CHALLENGER, describe_version, read_candidate
+from ferrule.evidence import read_candidate
+from ferrule.registry import CHALLENGER, describe_version
 from ferrule.store import open_store
 from ferrule.tracking import FLOW_TAG, FLOW_VARIABLE, digest_file
-from pipelines import evaluate, register
+from pipelines import evaluate, reference, register
 from pipelines.lineage import digest_lock, read_lineage
 from pipelines.params import load_params
 
@@ -36,7 +37,8 @@ def root(evaluated, tmp_path):
 
 
 def run(root):
-    register.run(load_params(root), root)
+    for stage in (reference, register):
+        stage.run(load_params(root), root)
     return json.loads((root / "artifacts" / "register" / "version.json").read_text())
 
 

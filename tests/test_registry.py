@@ -18,21 +18,17 @@ import pytest
 import yaml
 from trained_project import CLASSES, write_network
 
-from ferrule import registry
+from ferrule import packaging, registry
+from ferrule.aliases import CHALLENGER, CHAMPION, move_alias
 from ferrule.errors import RegistryError
+from ferrule.evidence import measure, read_candidate, read_rescored, rescore
 from ferrule.registry import (
-    CHALLENGER,
-    CHAMPION,
     VALIDATED_TAG,
     describe_version,
     find_version,
     list_versions,
     load_version,
-    move_alias,
-    read_candidate,
-    read_rescored,
     register_version,
-    rescore,
 )
 from ferrule.store import open_store, store_uri
 from ferrule.tracking import BACKEND_TAG, TEST_TAG, digest_file, find_model_run, training_run
@@ -148,8 +144,9 @@ def test_the_same_bytes_are_one_version_and_other_bytes_another(root):
 
 def test_the_same_network_with_other_serving_code_is_another_version(root, tmp_path, monkeypatch):
     changed = tmp_path / "served.py"
-    changed.write_text(registry._SERVED.read_text() + "# changed\n")
-    monkeypatch.setattr(registry, "_SERVED", changed)
+    changed.write_text(packaging.SERVED.read_text() + "# changed\n")
+    for module in (packaging, registry):
+        monkeypatch.setattr(module, "SERVED", changed)
     assert register(root).version == "2"
     assert register(root).version == "2"
 
@@ -214,11 +211,22 @@ def test_a_version_is_scored_on_other_images_by_what_is_served(root, faces):
     assert read_rescored(root, info, test_md5="a" * 32) is None
     table = rescore(root, info, test, faces, test_md5="a" * 32)
     assert table["predicted"].tolist() == list(CLASSES)
+    np.testing.assert_allclose(table.filter(like="probability_").sum(axis=1), 1, atol=1e-5)
     with training_run(root, {}, {}) as again:
         again.finish(info.model_md5)  # what was kept is found with the older run too
     pd.testing.assert_frame_equal(read_rescored(root, info, test_md5="a" * 32), table)
     assert read_rescored(root, info, test_md5="b" * 32) is None
     assert open_store(root).get_run(info.run_id).data.metrics == {"looks/aaaaaaaa": 1}
+
+
+def test_a_version_is_measured_by_what_is_served_and_one_that_does_not_load_has_no_speed(root):
+    info = describe_version(root, "ferrule", CHAMPION)
+    whole = measure(root, {"a": (info, read_candidate(root, info))})["a"]
+    assert 10_000 < whole.size < 1_000_000
+    assert 0 < whole.speed.batch < whole.speed.single
+    next((root / "mlruns" / "artifacts" / "models").rglob("*.keras")).unlink()
+    broken = measure(root, {"a": (info, read_candidate(root, info))})["a"]
+    assert (broken.size, broken.speed) == (None, None)
 
 
 def test_a_version_names_the_backend_it_was_trained_with_and_runs_on_the_one_in_use(root):

@@ -13,7 +13,7 @@ _LEVELS = np.array([60.0, 120.0, 180.0])  # mean grey level of each class
 _PLAN = {"train": 30, "val": 40, "test": 60, "dropped": 3, "unlabelled": 2}  # rows
 
 
-def write_trained_project(root: Path, *, votes: bool = True, network: bool = True) -> None:
+def write_trained_project(root: Path, *, votes: bool = True, network: bool = True, val: int = _PLAN["val"]) -> None:
     """Write params.yaml, data.dvc, dvc.lock and the artifacts that evaluate and register read, for three classes."""
     repository = Path(__file__).parents[1]
     text = (repository / "params.yaml").read_text()
@@ -21,7 +21,7 @@ def write_trained_project(root: Path, *, votes: bool = True, network: bool = Tru
     (root / "params.yaml").write_text(text.replace(everything, "[angry, happy, neutral]").replace("2000", "200"))
     (root / "data.dvc").write_text("outs:\n- md5: 0123456789abcdef0123456789abcdef.dir\n  path: data\n")
     (root / "dvc.lock").write_text("schema: '2.0'\nstages:\n  ingest:\n    cmd: python -m pipelines ingest\n")
-    samples, split = _draw(votes)
+    samples, split = _draw(votes, _PLAN | {"val": val})
     artifacts = root / "artifacts"
     save_samples(samples, artifacts / "augment")
     for stage in ("split", "train", "validate"):
@@ -53,9 +53,9 @@ def write_history(path: Path) -> None:
     pd.DataFrame(columns).to_csv(path, index=False)
 
 
-def _draw(votes: bool) -> tuple[Samples, pd.DataFrame]:
+def _draw(votes: bool, plan: dict[str, int]) -> tuple[Samples, pd.DataFrame]:
     rng = np.random.default_rng(0)
-    split = np.repeat(list(_PLAN), list(_PLAN.values()))
+    split = np.repeat(list(plan), list(plan.values()))
     ids = rng.integers(0, 3, len(split))
     told = np.where(rng.random(len(split)) < 0.2, rng.integers(0, 3, len(split)), ids)  # some labels are wrong
     images = (_LEVELS[ids, None, None] + rng.normal(0, 40, (len(split), 48, 48))).clip(0, 255).astype(np.uint8)

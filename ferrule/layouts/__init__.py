@@ -2,6 +2,7 @@
 
 - detection: which layout a file or folder has; archives unpacks, placement copies what was recognised
 - reading: samples and rejects of any layout, out of csvfiles (rows), pixels (their images) and pictures (image files)
+- streaming: new images without labels, in chunks, out of these and of parquetfiles
 - votes: FER+ votes to the images they belong to
 - damage: why a row or file is not read
 """

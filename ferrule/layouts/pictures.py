@@ -49,14 +49,20 @@ def parse_class(folder_name: str) -> str | None:
 
 
 def read_picture(path: Path) -> np.ndarray:
-    """Return the image as uint8 (IMAGE_SIZE, IMAGE_SIZE); raises DamageError that tells what is wrong with the file.
+    """Return the image as `decode_picture` does; raises DamageError that tells what is wrong with the file."""
+    return decode_picture(_read_bytes(path))
+
+
+def decode_picture(data: bytes) -> np.ndarray:
+    """Return the image as uint8 (IMAGE_SIZE, IMAGE_SIZE); raises DamageError that tells what is wrong with the bytes.
 
     Colour becomes grey, 16 bits become 8, transparency is dropped, an animation gives its first picture, and the EXIF
     orientation is applied. Other sizes are resized, by area where that shrinks the image and by bicubic interpolation
     where it enlarges it; the aspect ratio is not kept.
     """
     cv2 = _load_opencv()
-    data = _read_bytes(path)
+    if not data:
+        raise DamageError("not an image", "an empty file")
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
     except cv2.error as error:
@@ -103,8 +109,6 @@ def _read_bytes(path: Path) -> bytes:
         data = path.read_bytes()
     except OSError as error:
         raise DamageError("unreadable file", error.strerror or type(error).__name__) from error
-    if not data:
-        raise DamageError("not an image", "an empty file")
     return data
 
 

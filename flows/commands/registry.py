@@ -1,11 +1,80 @@
-"""`ferrule registry`: versions of the model."""
+"""`ferrule registry` and `ferrule rollback`: versions of the model, and who held which alias."""
+
+from pathlib import Path
 
 import click
 
 
 @click.group()
 def registry() -> None:
-    """Make and use the model that ships with the package."""
+    """See and compare versions of the model, and who held which alias; make and use the one that ships."""
+
+
+@registry.command("list")
+def list_command() -> None:
+    """List the versions, newest first, with their test scores and who of them holds which alias."""
+    from flows.project import enter_project
+
+    root = enter_project()
+    from flows.versions import print_versions
+
+    print_versions(root)
+
+
+@registry.command("history")
+def history_command() -> None:
+    """Tell who let which alias mean which version, when and why, and what was refused."""
+    from flows.project import enter_project
+
+    root = enter_project()
+    from flows.versions import print_history
+
+    print_history(root)
+
+
+@registry.command("compare")
+@click.argument("one")
+@click.argument("other")
+@click.option("--out", type=click.Path(path_type=Path), help="Also write the images they disagree on into this folder.")
+def compare_command(one: str, other: str, out: Path | None) -> None:
+    """Compare two versions, by number or alias, on the test images that are new to both."""
+    from flows.project import enter_project
+
+    out = out and out.absolute()
+    root = enter_project()
+    from flows.comparing import compare_versions
+    from flows.versions import print_markdown, write_disagreements
+
+    pairing = compare_versions(root, one, other)
+    print_markdown(pairing.describe())
+    if out:
+        click.echo(write_disagreements(root, pairing, out))
+
+
+@registry.command("reconcile")
+def reconcile_command() -> None:
+    """Bring aliases and ledger together after an interruption, or a move in MLflow by hand."""
+    from flows.project import enter_project
+
+    root = enter_project()
+    from ferrule.aliases import reconcile
+    from pipelines.params import load_params
+
+    for sentence in reconcile(root, load_params(root).register.model_name) or ["Aliases and ledger agree."]:
+        click.echo(sentence)
+
+
+@click.command()
+@click.option("--to", metavar="VERSION", help="A version that was the champion before (default: the last one).")
+@click.option("--why", required=True, metavar="TEXT", help="The reason; it goes into the ledger.")
+def rollback(to: str | None, why: str) -> None:
+    """Make the former champion the champion again."""
+    from flows.project import enter_project
+
+    root = enter_project()
+    from flows.rollback import roll_back
+
+    click.echo(roll_back(root, why, to))
 
 
 @registry.command("export-pretrained")

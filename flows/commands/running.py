@@ -34,8 +34,13 @@ def run(promote: bool, recipe: str | None) -> None:
 
 
 @click.command("promote")
-def promote_command() -> None:
+@click.option("--approve", "answer", flag_value="approve", help="promotion.mode manual: make it the champion.")
+@click.option("--refuse", "answer", flag_value="refuse", help="promotion.mode manual: leave the champion.")
+@click.option("--why", metavar="TEXT", help="With either: the reason; it goes into the ledger.")
+def promote_command(answer: str | None, why: str | None) -> None:
     """Make the challenger the champion if it passes the gate; exit 1 with the reasons if it does not."""
+    if bool(answer) != bool(why and why.strip()):
+        raise click.UsageError("Expected --approve or --refuse together with --why TEXT, or none of them.")
     from flows.project import enter_project
 
     root = enter_project()
@@ -43,12 +48,12 @@ def promote_command() -> None:
 
     ensure_prefect(root)
     from flows.logs import reporting_plainly
-    from flows.promotion import promote_challenger
+    from flows.promotion import answer_challenger, promote_challenger
 
     with reporting_plainly():
-        decision = promote_challenger(root)
+        decision = answer_challenger(root, answer == "approve", why) if answer and why else promote_challenger(root)
     click.echo(decision.sentence)
-    if decision.refused:
+    if decision.refused and answer != "refuse":
         raise click.exceptions.Exit(1)
 
 

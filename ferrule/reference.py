@@ -1,0 +1,58 @@
+"""The reference of a model: what it saw and said on validation images, a row an image, as scored images are kept.
+
+Validation images are those it was not trained on (unlike train) and that cost no look (unlike test). Its probabilities
+are calibrated by the temperature that scoring uses, so that the two can be compared.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ferrule.calibration import calibrate_predictions
+from ferrule.drift import summarize_shares, summarize_values
+from ferrule.predictions import read_probabilities
+from ferrule.quality import measure_quality
+
+TABLE = "reference.parquet"
+VALUES = ("confidence", "brightness", "contrast", "sharpness")
+
+_MEASURES = {"mean": "brightness", "std": "contrast", "sharpness": "sharpness"}
+
+
+def tabulate_reference(
+    predictions: pd.DataFrame, images: np.ndarray, classes: tuple[str, ...]
+) -> tuple[pd.DataFrame, float]:
+    """Return the reference without embeddings, and the temperature that its probabilities are at.
+
+    `predictions` are the val rows of evaluate's table, `images` theirs, uint8 (n, 48, 48). Columns: `pixel_hash`,
+    `label`, `predicted`, `probability_<class>` and those of VALUES.
+    """
+    calibrated, temperatures = calibrate_predictions(predictions, classes)
+    probabilities = [f"probability_{name}" for name in classes]
+    table = calibrated[["pixel_hash", "label", "predicted", *probabilities]].reset_index(drop=True)
+    quality = measure_quality(images)[list(_MEASURES)].rename(columns=_MEASURES)
+    confidence = read_probabilities(calibrated, classes).max(axis=1)
+    return table.assign(confidence=confidence).join(quality), temperatures[""]
+
+
+def summarize_reference(
+    table: pd.DataFrame, temperature: float, classes: tuple[str, ...], *, bins: int
+) -> dict[str, Any]:
+    """Return what reference.json holds: rows, temperature, shares of classes, and each value's summary."""
+    return {
+        "rows": len(table),
+        "temperature": temperature,
+        "labels": summarize_shares(table["label"], classes),
+        "predictions": summarize_shares(table["predicted"], classes),
+        "values": {name: summarize_values(table[name].to_numpy(), bins=bins) for name in VALUES},
+    }
+
+
+def write_reference(table: pd.DataFrame, embeddings: np.ndarray, path: Path) -> None:
+    """Write the table with `embeddings`, float32 (n, d), as its column `embedding`: lists of d numbers."""
+    column = pa.FixedSizeListArray.from_arrays(pa.array(embeddings.ravel()), embeddings.shape[1])
+    pq.write_table(pa.Table.from_pandas(table, preserve_index=False).append_column("embedding", column), path)

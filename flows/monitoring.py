@@ -1,0 +1,231 @@
+"""The monitoring flow: what the champion scored is compared with its reference; drift is told, and announced once."""
+
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pandas as pd
+from filelock import FileLock
+from prefect import flow
+from prefect.artifacts import create_markdown_artifact
+from prefect.deployments import run_deployment
+from prefect.events import emit_event
+from prefect.exceptions import ObjectNotFound
+from prefect.logging import get_run_logger
+
+from ferrule.aliases import CHAMPION
+from ferrule.drift_tests import Limits
+from ferrule.monitoring import Check, check_windows, spend_alpha
+from ferrule.monitoring_log import LastLook, log_check, open_monitoring, read_history, read_last_look
+from ferrule.monitoring_report import TITLES, render_report
+from ferrule.registry import VersionInfo, find_version
+from ferrule.scored import replacing
+from ferrule.tracking import read_reference
+from ferrule.windows import Window, days_before, read_labelled, read_window
+from flows.notifications import notify, report_failure
+from pipelines.params import load_params
+from pipelines.sections import Params
+
+EVENT = "ferrule.drift"
+TRAINING = "training/training"  # flow and deployment
+FOLDER = "monitoring"  # of the reports, in the project
+LATEST = "latest.html"
+
+
+@dataclass(frozen=True)
+class Look:
+    """What came of a look; `check` and `report` (a path below the root) are None where there was nothing to look at."""
+
+    sentence: str
+    check: Check | None = None
+    report: Path | None = None
+    announced: bool = False
+
+    @property
+    def drifted(self) -> bool:
+        """Whether there is drift."""
+        return self.check is not None and bool(self.check.drifted)
+
+
+@flow(name="monitoring", on_failure=[report_failure], on_crashed=[report_failure])
+def monitor_champion(root: Path | None = None) -> Look:
+    """Compare what the champion scored since the last look with its reference, as the section `monitoring` says.
+
+    Writes a report, metrics and an artifact. Drift is announced by the event `ferrule.drift` and a notification, and
+    then not again until `cool_down_days` have passed. Nothing to look at is a sentence and no error.
+    """
+    root = (root or Path.cwd()).resolve()
+    (root / FOLDER).mkdir(exist_ok=True)
+    with FileLock(root / FOLDER / ".lock"):  # two looks at once would both announce
+        look = _look(root)
+    get_run_logger().info(look.sentence)
+    return look
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What a look goes by: the champion, its reference, its run in MLflow, where the last look left off, the time."""
+
+    root: Path
+    params: Params
+    champion: VersionInfo
+    reference: pd.DataFrame
+    run_id: str
+    last: LastLook
+    now: datetime
+
+
+def _look(root: Path) -> Look:
+    params = load_params(root)
+    champion = find_version(root, params.register.model_name, CHAMPION)
+    if champion is None:
+        return Look("There is no champion to watch yet; `ferrule run` makes one.")
+    reference = read_reference(root, champion.model_md5)
+    if reference is None:
+        return Look(
+            f"Version {champion.version} of {champion.name} has no reference to compare with, since it was not trained "
+            "here, or by an older Ferrule; `ferrule run` makes a model that has one."
+        )
+    run_id = open_monitoring(root, champion)
+    watch = Watch(root, params, champion, reference, run_id, read_last_look(root, run_id), datetime.now(UTC))
+    images, labelled = _read_images(watch), _read_labelled(watch)
+    settings = params.monitoring
+    one = images if images.new and len(images.table) >= settings.min_images else None
+    other = labelled if labelled.new and len(labelled.table) >= settings.min_labels else None
+    return _conclude(watch, one, other) if one or other else Look(_say_why_not(watch, images, labelled))
+
+
+def _read_images(watch: Watch) -> Window:
+    """Return what the champion scored since the last look, and as much before as a window takes."""
+    settings = watch.params.monitoring
+    return read_window(
+        watch.root,
+        watch.champion.model_md5,
+        since=days_before(watch.now, settings.window_days),
+        last=watch.last.scored,
+        at_least=settings.window_images,
+        at_most=settings.max_images,
+        seed=watch.params.seed,
+    )
+
+
+def _read_labelled(watch: Watch) -> Window:
+    """Return what was labelled since the last look, and as much before as a window takes."""
+    settings = watch.params.monitoring
+    return read_labelled(
+        watch.root,
+        watch.champion.model_md5,
+        watch.champion.classes,
+        since=days_before(watch.now, settings.label_days),
+        last=watch.last.labelled,
+        at_least=settings.window_images,
+    )
+
+
+def _say_why_not(watch: Watch, images: Window, labelled: Window) -> str:
+    """Return why there is nothing to look at, as a sentence."""
+    settings, version = watch.params.monitoring, f"version {watch.champion.version}"
+    if images.new or labelled.new:
+        return (
+            f"Waiting for more: {len(images.table)} images scored by {version} and {len(labelled.table)} of them "
+            f"labelled; a look takes {settings.min_images} images or {settings.min_labels} labels."
+        )
+    if watch.last.looked is None:
+        return f"Nothing was scored by {version} in the last {settings.window_days:g} days: nothing to compare."
+    found = f" That look found drift: see {FOLDER}/{LATEST}." if watch.last.drifted else ""
+    return f"Nothing new was scored or labelled since the last look on {watch.last.looked:%Y-%m-%d %H:%M} UTC.{found}"
+
+
+def _conclude(watch: Watch, images: Window | None, labelled: Window | None) -> Look:
+    """Compare, keep the look in MLflow, write the report and, where drift is new, announce it."""
+    settings = watch.params.monitoring
+    check = check_windows(
+        watch.reference,
+        images,
+        labelled,
+        Limits(**{field.name: getattr(settings, field.name) for field in fields(Limits)}),
+        moment=watch.now,
+        alpha=spend_alpha(
+            watch.now,
+            watch.last.looked,
+            rate=settings.false_alarm_rate,
+            period=timedelta(days=settings.period_days),
+        ),
+        seed=watch.params.seed,
+    )
+    announced = bool(check.drifted) and not _announced_lately(watch)
+    log_check(watch.root, watch.run_id, check, _say_how_far(images, labelled), announced=announced)
+    report = Path(FOLDER, f"{check.moment:%Y-%m-%dT%H-%M-%SZ}.html")
+    if announced:
+        _announce(watch, check, report)  # before anything that a full disk could stop
+    _write_report(watch, check, images, watch.root / report)
+    create_markdown_artifact(key="monitoring", markdown=_say_table(watch, check), description="The last look at drift")
+    return Look(check.sentence, check, report, announced)
+
+
+def _say_how_far(images: Window | None, labelled: Window | None) -> dict[str, datetime]:
+    """Return the times of the newest scoring and label that were looked at."""
+    windows = {"scored": images, "labelled": labelled}
+    return {name: window.newest for name, window in windows.items() if window and window.newest}
+
+
+def _announced_lately(watch: Watch) -> bool:
+    """Whether drift of this model was announced within the cool-down."""
+    announced = watch.last.announced
+    return announced is not None and watch.now - announced < timedelta(days=watch.params.monitoring.cool_down_days)
+
+
+def _write_report(watch: Watch, check: Check, images: Window | None, path: Path) -> None:
+    """Write the page at `path`, and as the latest."""
+    settings, champion = watch.params.monitoring, watch.champion
+    page = render_report(
+        f"{champion.name} version {champion.version}",
+        check,
+        watch.reference,
+        images,
+        read_history(watch.root, watch.run_id, tuple(TITLES)),
+        rate=settings.false_alarm_rate,
+        period_days=settings.period_days,
+    )
+    for place in (path, path.with_name(LATEST)):
+        with replacing(place) as draft:
+            draft.write_text(page, encoding="utf-8")
+
+
+def _say_table(watch: Watch, check: Check) -> str:
+    """Return the look as Markdown."""
+    lines = [f"**{watch.champion.name} version {watch.champion.version}.** {check.sentence}", ""]
+    lines += ["| test | effect | limit | p, corrected | |", "|---|---|---|---|---|"]
+    for result in check.results:
+        cells = [TITLES[result.name], f"{result.effect:.3f}", f"{result.limit:.2f}", result.p_text]
+        lines.append(f"| {' | '.join(cells)} | {'**drift**' if result.drifted else ''} |")
+    return "\n".join(lines)
+
+
+def _announce(watch: Watch, check: Check, report: Path) -> None:
+    """Tell Prefect, whose automation may start a training, and whoever is notified; start one here if that is set."""
+    champion = watch.champion
+    facts = {
+        "model": champion.name,
+        "version": champion.version,
+        "images": check.images,
+        "alpha": check.alpha,
+        "drifted": {result.name: round(result.effect, 4) for result in check.drifted},
+        "report": report.as_posix(),
+    }
+    resource = {"prefect.resource.id": f"ferrule.model.{champion.name}", "prefect.resource.name": champion.name}
+    emit_event(EVENT, resource, payload=facts)
+    notify(watch.root, "drift", f"Version {champion.version} of {champion.name}: {check.sentence}", facts)
+    if watch.params.monitoring.start_training:
+        _start_training()
+
+
+def _start_training() -> None:
+    """Start the deployment of the training, and do not wait for it."""
+    try:
+        run_deployment(TRAINING, timeout=0, as_subflow=False)
+    except ObjectNotFound:
+        get_run_logger().warning(
+            f"Expected the deployment {TRAINING} to start a training after drift; the server has none; "
+            "run `prefect deploy --all`, or set monitoring.start_training to false."
+        )

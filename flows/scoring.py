@@ -1,0 +1,240 @@
+"""The scoring flow: what is new in the inbox is scored, once, one task an input."""
+
+import errno
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+from prefect import flow, task
+from prefect.artifacts import create_table_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.logging import get_run_logger
+
+from ferrule.abstention import Abstention, choose_threshold
+from ferrule.calibration import apply_temperature, fit_temperature
+from ferrule.emotions import class_ids
+from ferrule.errors import FerruleError, RegistryError, WorkflowError
+from ferrule.layouts.listing import list_visible
+from ferrule.layouts.streaming import digest_input
+from ferrule.predictions import read_probabilities
+from ferrule.pretrained import load_pretrained
+from ferrule.registry import CHAMPION, VersionInfo, describe_version, load_network
+from ferrule.scored import FOLDER, INBOX, NAME_DIGITS, ScoredInput, find_scored
+from ferrule.scoring import WORK, Scorer, attach_embeddings, score_input
+from ferrule.tracking import EVALUATION_FOLDER, TEST_TAG, read_table
+from flows.notifications import report_failure
+from flows.pretrained import PRETRAINED_TAG
+from flows.tasks import RETRIES, RETRY_DELAY, TRANSIENT
+from pipelines.params import load_params
+from pipelines.sections import Scoring
+
+# What a file server across a network says when it is away for a moment.
+_PASSING = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ECONNRESET, errno.EHOSTUNREACH, errno.ENETUNREACH}
+
+
+@dataclass(frozen=True)
+class InputRun:
+    """What became of an input: `outcome` is scored, known (an earlier scoring stands), busy (another has it) or failed.
+
+    `told` is what its file of predictions says, `reason` why there is none.
+    """
+
+    source: str
+    outcome: str
+    seconds: float = 0.0
+    told: ScoredInput | None = None
+    reason: str = ""
+
+
+class IncompleteError(WorkflowError):
+    """Some inputs could not be scored; `runs` has what became of all."""
+
+    def __init__(self, runs: list[InputRun]) -> None:
+        failed = [run for run in runs if run.outcome == "failed"]
+        first = f"the first, {failed[0].source}: {failed[0].reason}"
+        super().__init__(f"Expected to score {len(runs)} inputs; {len(failed)} were not; {first}")
+        self.runs = runs
+
+
+@flow(name="scoring", on_failure=[report_failure], on_crashed=[report_failure])
+def score_inbox(
+    root: Path | None = None,
+    inbox: Path | None = None,
+    source: Path | None = None,
+    which: str = CHAMPION,
+    again: bool = False,
+) -> list[InputRun]:
+    """Score each file and folder in `inbox` (scoring/inbox/), or `source` alone, and return what became of each.
+
+    `which` is a version or alias. What any model has scored is not scored again; with `again` only what this one has.
+    Raises IncompleteError at the end where an input could not be scored as a whole, and RegistryError at once where the
+    model cannot be used.
+    """
+    root = (root or Path.cwd()).resolve()
+    inputs = [source.resolve()] if source else list_inputs(root, inbox)
+    if not inputs:
+        get_run_logger().info(f"Nothing to score: there is nothing in {inbox or FOLDER + '/' + INBOX}.")
+        return []
+    name = load_params(root).register.model_name
+    version = describe_version(root, name, which).version  # what the alias means now holds for the whole run
+    rule = load_model(root, name, version)
+    get_run_logger().info(rule)
+    runs = [_run_task(path, root, name, version, again) for path in inputs]
+    create_table_artifact(key="scoring", table=[_tabulate(run) for run in runs], description=rule)
+    if any(run.outcome == "failed" for run in runs):
+        raise IncompleteError(runs)
+    return runs
+
+
+def list_inputs(root: Path, inbox: Path | None) -> list[Path]:
+    """Return what lies in `inbox`, or in the project's own, which is made if need be: each file or folder is an input.
+
+    Raises DataError where the inbox that was given is none.
+    """
+    own = root / FOLDER / INBOX
+    own.mkdir(parents=True, exist_ok=True)
+    return list_visible((inbox or own).resolve())
+
+
+def is_transient(task: Any, task_run: Any, state: Any) -> bool:
+    """Tell Prefect to retry: only where a network, or a server across it, was at fault."""
+    error = state.result(raise_on_failure=False)
+    while isinstance(error, BaseException):
+        if isinstance(error, ConnectionError | TimeoutError) or getattr(error, "errno", None) in _PASSING:
+            return True
+        if TRANSIENT.search(str(error)):
+            return True
+        error = error.__cause__
+    return False
+
+
+_PATIENT: dict[str, Any] = {
+    "cache_policy": NO_CACHE,
+    "persist_result": False,
+    "retries": RETRIES,
+    "retry_delay_seconds": RETRY_DELAY,
+    "retry_condition_fn": is_transient,
+}
+
+
+@task(task_run_name="load-model", **_PATIENT)
+def load_model(root: Path, name: str, version: str) -> str:
+    """Have a version ready in this process, and say which it is and when it answers; raises what `open_scorer` does."""
+    return describe_scorer(open_scorer(root, name, version))
+
+
+@task(task_run_name="{path.name}", **_PATIENT)
+def score_one(path: Path, root: Path, name: str, version: str, again: bool) -> InputRun:
+    """Score one input, unless it is known or another process has it under way."""
+    start = time.monotonic()
+    input_sha256 = digest_input(path)
+    with _locked(root, input_sha256) as ours:
+        if not ours:
+            return InputRun(path.name, "busy", reason="another scoring has it under way")
+        scorer, known = open_scorer(root, name, version), find_scored(root, input_sha256)
+        same = [told for told in known if told.model_md5 == scorer.model_md5]
+        if same or (known and not again):
+            return InputRun(path.name, "known", told=(same or known)[0])
+        chunk_images = load_params(root).scoring.chunk_images
+        told = score_input(root, path, input_sha256, scorer, chunk_images=chunk_images)
+    return InputRun(path.name, "scored", time.monotonic() - start, told)
+
+
+@lru_cache(maxsize=1)
+def open_scorer(root: Path, name: str, version: str) -> Scorer:
+    """Return a version ready to score; raises RegistryError where it is not there or its network cannot be loaded."""
+    params = load_params(root)
+    os.environ.setdefault("KERAS_BACKEND", params.train.backend)
+    info = describe_version(root, name, version)
+    temperature, abstention = read_rule(root, info, params.scoring)
+    try:
+        network = attach_embeddings(load_network(root, info))
+    except Exception as error:  # a damaged file fails in many ways, and a store out of reach in others
+        told = str(error).strip().partition("\n")[0]
+        raise RegistryError(
+            f"Expected the network of {name} version {version}; it cannot be loaded ({told}); nothing was scored; let "
+            "the champion be a version that works."
+        ) from error
+    return Scorer(name, version, info.model_md5, info.classes, network, temperature, abstention)
+
+
+def read_rule(root: Path, info: VersionInfo, settings: Scoring) -> tuple[float, Abstention]:
+    """Return a version's temperature and when it abstains, from its own predictions on validation images.
+
+    The model that ships has its temperature on its card, and no predictions. Being calibrated it is right in at least
+    a share p of the images where its confidence is p or more, so the target itself is a threshold, if a strict one.
+    """
+    target = settings.abstain_accuracy
+    predictions = read_table(root, info.run_id, f"{EVALUATION_FOLDER}/predictions.parquet")
+    if predictions is None:
+        return _read_card_temperature(info), Abstention(target, threshold=target)
+    val = predictions[predictions["split"] == "val"]
+    labels, probabilities = np.array(class_ids(val["label"], info.classes)), read_probabilities(val, info.classes)
+    temperature = round(fit_temperature(labels, probabilities), 4)  # as the reference of drift has it
+    calibrated = apply_temperature(probabilities, temperature)
+    return temperature, choose_threshold(labels, calibrated, target, certainty=settings.abstain_certainty)
+
+
+def describe_scorer(scorer: Scorer) -> str:
+    """Say which model scores, and when it answers."""
+    rule, model = scorer.abstention, f"{scorer.name} version {scorer.version}, temperature {scorer.temperature:.3f}"
+    if rule.threshold is None:
+        return (
+            f"{model}: no threshold reaches {rule.target:.0%} on its validation images, so it abstains on every image."
+        )
+    answers = f"{model}: it answers where its confidence is at least {rule.threshold:.3f}"
+    if rule.accuracy is None:
+        return f"{answers} (the target itself, since no validation predictions came with it)."
+    return (
+        f"{answers}; of its validation images it answers {rule.coverage:.1%}, {rule.accuracy:.1%} of them rightly "
+        f"(at least {rule.lower:.1%}; {rule.target:.0%} is asked for)."
+    )
+
+
+def _run_task(path: Path, root: Path, name: str, version: str, again: bool) -> InputRun:
+    """Return what became of an input, also where its task failed; a fault of the model ends the flow."""
+    state = score_one(path, root, name, version, again, return_state=True)
+    result = state.result(raise_on_failure=False)
+    if isinstance(result, InputRun):
+        return result
+    if isinstance(result, FerruleError | OSError) and not isinstance(result, RegistryError):
+        return InputRun(path.name, "failed", reason=str(result))
+    raise result
+
+
+@contextmanager
+def _locked(root: Path, input_sha256: str) -> Iterator[bool]:
+    """Tell whether the input is this process' own inside the block."""
+    folder = root / FOLDER / WORK
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / f"{input_sha256[:NAME_DIGITS]}.lock", blocking=False):
+            yield True
+    except Timeout:
+        yield False
+
+
+def _read_card_temperature(info: VersionInfo) -> float:
+    """Return the temperature of the model that ships, if the version is that one."""
+    card = load_pretrained().card if info.tags.get(PRETRAINED_TAG) == "true" else None
+    if card is None or not (card.lineage | {TEST_TAG: card.test_md5}).items() <= info.tags.items():
+        raise RegistryError(
+            f"Expected predictions on validation images with {info.name} version {info.version}, to calibrate it by; "
+            "its run has none; train again (`ferrule run`), or import the pretrained model again."
+        )
+    return card.temperature
+
+
+def _tabulate(run: InputRun) -> dict[str, Any]:
+    """Return a row of the table of inputs in Prefect's UI."""
+    told = run.told if run.outcome == "scored" else None
+    counts = (told.images, told.answered, told.images - told.answered, told.rejects) if told else ("", "", "", "")
+    columns = dict(zip(("images", "answered", "abstained", "rejects"), counts, strict=True))
+    return {"input": run.source, "outcome": run.outcome, **columns, "reason": run.reason}

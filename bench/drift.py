@@ -19,10 +19,10 @@ import pandas as pd
 from bench.corruptions import CORRUPTIONS, FOREIGN, film
 from bench.scorer import Score, find_basis, open_scorer, shorten
 from ferrule.documents import split_at_marks, write_between
-from ferrule.drift_tests import Finding, Limits, compare_images, compare_values, stack_embeddings
 from ferrule.errors import DataError, FerruleError
 from ferrule.metrics import wilson
-from ferrule.monitoring import Result, judge
+from ferrule.monitoring.check import Result, judge
+from ferrule.monitoring.drift_tests import Finding, Limits, compare_images, compare_values, stack_embeddings
 from ferrule.quality import measure_quality
 from ferrule.samples import Samples, load_samples
 from pipelines.params import load_params

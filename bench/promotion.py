@@ -19,13 +19,13 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.stats import multivariate_normal, norm
 
-from ferrule.comparison import holm, mcnemar, not_inferior
-from ferrule.contest import write_table
 from ferrule.documents import split_at_marks, write_between
 from ferrule.errors import FerruleError
-from ferrule.gate import Gate, spend_alpha
 from ferrule.metrics import wilson
 from ferrule.pretrained import load_pretrained
+from ferrule.promotion.comparison import holm, mcnemar, not_inferior
+from ferrule.promotion.contest import write_table
+from ferrule.promotion.gate import Gate, spend_alpha
 from flows.promotion import read_gate
 from pipelines.params import load_params
 

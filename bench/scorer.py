@@ -5,17 +5,17 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from ferrule.drift_tests import COMPONENTS, stack_embeddings
-from ferrule.scoring import Scorer
+from ferrule.monitoring.drift_tests import COMPONENTS, stack_embeddings
+from ferrule.scoring.score import Scorer
 
 Score = Callable[[np.ndarray], pd.DataFrame]  # images uint8 (n, 48, 48) to the columns of scored images
 
 
 def open_scorer() -> Score:
     """Return what scores images as `ferrule score` does, with the model that ships."""
-    from ferrule.abstention import Abstention
     from ferrule.pretrained import load_pretrained
-    from ferrule.scoring import attach_embeddings, score_images
+    from ferrule.scoring.abstention import Abstention
+    from ferrule.scoring.score import attach_embeddings, score_images
 
     shipped = load_pretrained()
     network, never = attach_embeddings(shipped.build()), Abstention(0.0, 0.0)

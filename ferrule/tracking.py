@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from ferrule.monitoring.reference import TABLE as REFERENCE_TABLE
 from ferrule.predictions import flatten_scores
-from ferrule.reference import TABLE as REFERENCE_TABLE
 from ferrule.store import experiment_id, open_store
 
 if TYPE_CHECKING:

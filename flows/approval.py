@@ -13,10 +13,10 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from pydantic import Field
 
-from ferrule.aliases import CHALLENGER, CHAMPION, note_decision, read_history
-from ferrule.ledger import INTENDED, JUDGING, WAITING, Entry
-from ferrule.promotion import Verdict
-from ferrule.registry import find_version
+from ferrule.promotion.decision import Verdict
+from ferrule.registry.aliases import CHALLENGER, CHAMPION, note_decision, read_history
+from ferrule.registry.ledger import INTENDED, JUDGING, WAITING, Entry
+from ferrule.registry.versions import find_version
 
 POLL = 2  # seconds between looks at whether a person has answered
 ANSWER_TIMEOUT = 60  # seconds that a waiting flow has to act on an answer

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ferrule.candidates import Candidate, count_unasked, find_obstacle, pair_predictions, select_new_images
-from ferrule.comparison import Comparison, Said, compare
-from ferrule.contest import (
+from ferrule.errors import RegistryError
+from ferrule.promotion.candidates import Candidate, count_unasked, find_obstacle, pair_predictions, select_new_images
+from ferrule.promotion.comparison import Comparison, Said, compare
+from ferrule.promotion.contest import (
     explain_comparison,
     list_disagreements,
     tabulate_comparison,
@@ -17,9 +18,8 @@ from ferrule.contest import (
     tabulate_scores,
     write_table,
 )
-from ferrule.errors import RegistryError
-from ferrule.evidence import read_candidate, read_rescored, rescore
-from ferrule.registry import VersionInfo, describe_version
+from ferrule.promotion.evidence import read_candidate, read_rescored, rescore
+from ferrule.registry.versions import VersionInfo, describe_version
 from ferrule.tracking import digest_test_set
 from pipelines.params import Params, load_params
 

@@ -13,15 +13,15 @@ from prefect.events import emit_event
 from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
 
-from ferrule.aliases import CHAMPION
-from ferrule.drift_tests import Limits
-from ferrule.monitoring import Check, check_windows, spend_alpha
-from ferrule.monitoring_log import LastLook, log_check, open_monitoring, read_history, read_last_look
-from ferrule.monitoring_report import TITLES, render_report
-from ferrule.registry import VersionInfo, find_version
-from ferrule.scored import replacing
+from ferrule.monitoring.check import Check, check_windows, spend_alpha
+from ferrule.monitoring.drift_tests import Limits
+from ferrule.monitoring.log import LastLook, log_check, open_monitoring, read_history, read_last_look
+from ferrule.monitoring.report import TITLES, render_report
+from ferrule.monitoring.windows import Window, days_before, read_labelled, read_window
+from ferrule.registry.aliases import CHAMPION
+from ferrule.registry.versions import VersionInfo, find_version
+from ferrule.scoring.scored import replacing
 from ferrule.tracking import read_reference
-from ferrule.windows import Window, days_before, read_labelled, read_window
 from flows.notifications import notify, report_failure
 from pipelines.params import load_params
 from pipelines.sections import Params

@@ -31,7 +31,7 @@ from ferrule.pretrained import (
     write_card,
     write_files,
 )
-from ferrule.registry import TAGGED_SCORES, VALIDATED_TAG, VersionInfo, register_version
+from ferrule.registry.versions import TAGGED_SCORES, VALIDATED_TAG, VersionInfo, register_version
 from ferrule.samples import load_samples
 from ferrule.store import open_store
 from ferrule.tracking import (

@@ -10,7 +10,19 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
-from ferrule.aliases import (
+from ferrule.errors import ParameterError
+from ferrule.promotion.candidates import Candidate, compare_candidates, find_obstacle
+from ferrule.promotion.contest import (
+    describe_decision,
+    explain_comparison,
+    list_metrics,
+    tabulate_comparison,
+    tabulate_decision,
+)
+from ferrule.promotion.decision import Decision, Verdict, decide_promotion
+from ferrule.promotion.evidence import measure, read_candidate
+from ferrule.promotion.gate import Evidence, Gate
+from ferrule.registry.aliases import (
     CHALLENGER,
     CHAMPION,
     PROMOTION,
@@ -21,20 +33,8 @@ from ferrule.aliases import (
     open_decision,
     read_history,
 )
-from ferrule.candidates import Candidate, compare_candidates, find_obstacle
-from ferrule.contest import (
-    describe_decision,
-    explain_comparison,
-    list_metrics,
-    tabulate_comparison,
-    tabulate_decision,
-)
-from ferrule.errors import ParameterError
-from ferrule.evidence import measure, read_candidate
-from ferrule.gate import Evidence, Gate
-from ferrule.ledger import DONE, ENDED, JUDGING, REFUSED, claim_look, log_evidence, who_am_i
-from ferrule.promotion import Decision, Verdict, decide_promotion
-from ferrule.registry import VersionInfo, describe_version, find_version
+from ferrule.registry.ledger import DONE, ENDED, JUDGING, REFUSED, claim_look, log_evidence, who_am_i
+from ferrule.registry.versions import VersionInfo, describe_version, find_version
 from ferrule.tracking import digest_test_set
 from flows.approval import answer_waiting, wait_for_person
 from flows.comparing import comparison_settings, complete_predictions, use_backend

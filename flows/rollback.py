@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ferrule.aliases import CHAMPION, ROLLBACK, carry_out, find_former, open_decision, read_history, reconcile
 from ferrule.errors import RegistryError
-from ferrule.ledger import DONE
-from ferrule.registry import find_version, load_version
+from ferrule.registry.aliases import CHAMPION, ROLLBACK, carry_out, find_former, open_decision, read_history, reconcile
+from ferrule.registry.ledger import DONE
+from ferrule.registry.versions import find_version, load_version
 from ferrule.samples import IMAGE_SIZE
 from ferrule.store import has_store
 from flows.comparing import use_backend

@@ -17,7 +17,6 @@ from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
-from ferrule.abstention import Abstention, choose_threshold
 from ferrule.calibration import apply_temperature, fit_temperature
 from ferrule.emotions import class_ids
 from ferrule.errors import FerruleError, RegistryError, WorkflowError
@@ -25,9 +24,10 @@ from ferrule.layouts.listing import list_visible
 from ferrule.layouts.streaming import digest_input
 from ferrule.predictions import read_probabilities
 from ferrule.pretrained import load_pretrained
-from ferrule.registry import CHAMPION, VersionInfo, describe_version, load_network
-from ferrule.scored import FOLDER, INBOX, NAME_DIGITS, ScoredInput, find_scored
-from ferrule.scoring import WORK, Scorer, attach_embeddings, score_input
+from ferrule.registry.versions import CHAMPION, VersionInfo, describe_version, load_network
+from ferrule.scoring.abstention import Abstention, choose_threshold
+from ferrule.scoring.score import WORK, Scorer, attach_embeddings, score_input
+from ferrule.scoring.scored import FOLDER, INBOX, NAME_DIGITS, ScoredInput, find_scored
 from ferrule.tracking import EVALUATION_FOLDER, TEST_TAG, read_table
 from flows.notifications import report_failure
 from flows.pretrained import PRETRAINED_TAG

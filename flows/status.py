@@ -140,7 +140,7 @@ def read_summary(root: Path) -> Summary:
 
 def read_alias(root: Path, alias: str) -> dict[str, Any] | None:
     """Return the version that holds `alias` with its test scores, or None; no store is made by asking."""
-    from ferrule.registry import find_version
+    from ferrule.registry.versions import find_version
     from ferrule.store import has_store
 
     if not has_store(root):
@@ -153,7 +153,7 @@ def read_alias(root: Path, alias: str) -> dict[str, Any] | None:
 
 def registry_holds_last(root: Path) -> bool:
     """Tell whether the registry holds, as challenger, the version that the last register wrote down."""
-    from ferrule.registry import CHALLENGER, find_version
+    from ferrule.registry.versions import CHALLENGER, find_version
     from ferrule.store import has_store
 
     try:

@@ -6,9 +6,9 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.table import Table
 
-from ferrule.aliases import read_history
 from ferrule.errors import RegistryError
-from ferrule.registry import VersionInfo, list_versions
+from ferrule.registry.aliases import read_history
+from ferrule.registry.versions import VersionInfo, list_versions
 from ferrule.store import has_store
 from flows.comparing import Pairing, read_images
 from pipelines.params import load_params

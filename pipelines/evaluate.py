@@ -10,11 +10,11 @@ import pandas as pd
 from ferrule.charts.evaluation import class_chart, confusion_chart, mistakes_sheet, reliability_chart
 from ferrule.charts.style import save_figure
 from ferrule.charts.training import learning_curves
-from ferrule.drift import embed
 from ferrule.emotions import class_ids
 from ferrule.errors import DataError
 from ferrule.inference import predict_probabilities
 from ferrule.metrics import calibration_table, confusion_matrix
+from ferrule.monitoring.drift import embed
 from ferrule.network import load_network
 from ferrule.predictions import list_seen, read_probabilities, score_predictions, select_held_out, tabulate_predictions
 from ferrule.samples import load_samples

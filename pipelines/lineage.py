@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from ferrule.errors import WorkflowError
-from ferrule.registry import DATA_TAG, VALIDATED_TAG
+from ferrule.registry.versions import DATA_TAG, VALIDATED_TAG
 from ferrule.tracking import digest_json, flow_tags
 from pipelines.params import PARAMS_FILE
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ferrule.drift import summarize_embeddings
-from ferrule.reference import TABLE, summarize_reference, tabulate_reference, write_reference
+from ferrule.monitoring.drift import summarize_embeddings
+from ferrule.monitoring.reference import TABLE, summarize_reference, tabulate_reference, write_reference
 from ferrule.samples import load_samples
 from pipelines.folders import fresh_folder
 from pipelines.params import Params

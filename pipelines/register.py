@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ferrule.registry import TAGGED_SCORES, register_version
+from ferrule.registry.versions import TAGGED_SCORES, register_version
 from ferrule.tracking import TEST_TAG, digest_file, digest_test_set, log_evaluation, log_reference
 from pipelines.folders import fresh_folder
 from pipelines.lineage import read_lineage

@@ -9,10 +9,10 @@ import pandas as pd
 import pyarrow.parquet as pq
 from trained_project import write_trained_project
 
-from ferrule.aliases import CHAMPION, move_alias
-from ferrule.registry import VersionInfo, describe_version
-from ferrule.scored import ScoredInput, predictions_path, replacing, with_description
-from ferrule.scoring import Scorer, score_images
+from ferrule.registry.aliases import CHAMPION, move_alias
+from ferrule.registry.versions import VersionInfo, describe_version
+from ferrule.scoring.score import Scorer, score_images
+from ferrule.scoring.scored import ScoredInput, predictions_path, replacing, with_description
 from flows.scoring import open_scorer
 from pipelines import evaluate, reference, register
 from pipelines.params import load_params

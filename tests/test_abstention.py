@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from ferrule.abstention import Abstention, choose_threshold, risk_coverage
 from ferrule.errors import DataError
+from ferrule.scoring.abstention import Abstention, choose_threshold, risk_coverage
 
 TARGET = 0.8
 

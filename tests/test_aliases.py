@@ -14,8 +14,9 @@ import pytest
 from conftest import REPOSITORY
 from filelock import FileLock
 
-from ferrule import ledger
-from ferrule.aliases import (
+from ferrule.errors import RegistryError
+from ferrule.registry import ledger
+from ferrule.registry.aliases import (
     CHALLENGER,
     CHAMPION,
     OvertakenError,
@@ -29,8 +30,7 @@ from ferrule.aliases import (
     read_history,
     reconcile,
 )
-from ferrule.errors import RegistryError
-from ferrule.ledger import Entry, claim_look
+from ferrule.registry.ledger import Entry, claim_look
 from ferrule.store import open_store
 
 NAME = "ferrule"
@@ -132,7 +132,7 @@ def test_a_process_killed_around_the_move_is_settled_by_the_next_action(root, wh
         import os, signal
         from pathlib import Path
         from mlflow import MlflowClient
-        from ferrule.aliases import carry_out, open_decision
+        from ferrule.registry.aliases import carry_out, open_decision
 
         move = MlflowClient.set_registered_model_alias
 
@@ -160,7 +160,7 @@ def test_a_process_killed_around_the_move_is_settled_by_the_next_action(root, wh
 def test_a_decision_whose_process_is_gone_is_ended(root):
     script = f"""
         from pathlib import Path
-        from ferrule.aliases import open_decision
+        from ferrule.registry.aliases import open_decision
         open_decision(Path({str(root)!r}), "ferrule", "promotion", None, "1")
     """
     assert run_script(script).wait(120) == 0
@@ -179,8 +179,8 @@ def run_script(script):
 WORKER = """
     import json, random, sys
     from pathlib import Path
-    from ferrule.aliases import *
-    from ferrule.aliases import OvertakenError
+    from ferrule.registry.aliases import *
+    from ferrule.registry.aliases import OvertakenError
     from ferrule.store import open_store
 
     root, kind, number = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])

@@ -10,8 +10,8 @@ from prefect.client.orchestration import get_client
 from prefect.flow_runs import resume_flow_run
 from trained_project import write_trained_project
 
-from ferrule.aliases import CHAMPION, read_history
-from ferrule.registry import find_version
+from ferrule.registry.aliases import CHAMPION, read_history
+from ferrule.registry.versions import find_version
 from ferrule.store import open_store
 from flows import approval
 from flows.promotion import answer_challenger, promote_challenger

@@ -25,13 +25,13 @@ FORBIDDEN = {
 # Each of these libraries is imported in these files alone.
 ONLY_IN = {
     "mlflow": {
-        "ferrule/aliases.py",
-        "ferrule/evidence.py",  # names a type
-        "ferrule/ledger.py",
-        "ferrule/monitoring_log.py",  # names a type
-        "ferrule/packaging.py",
-        "ferrule/registry.py",
-        "ferrule/served.py",
+        "ferrule/registry/aliases.py",
+        "ferrule/promotion/evidence.py",  # names a type
+        "ferrule/registry/ledger.py",
+        "ferrule/monitoring/log.py",  # names a type
+        "ferrule/registry/packaging.py",
+        "ferrule/registry/versions.py",
+        "ferrule/registry/served.py",
         "ferrule/store.py",
         "ferrule/tracking.py",
     },

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from ferrule.comparison import Said, compare, holm, mcnemar, not_inferior
 from ferrule.metrics import score
+from ferrule.promotion.comparison import Said, compare, holm, mcnemar, not_inferior
 
 CLASSES = ("angry", "happy", "sad")
 

@@ -17,12 +17,13 @@ DVC = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
 # Code that moves data, reports or records, but decides no byte of an output.
 INFRASTRUCTURE = {
     "ferrule/__init__.py",
-    "ferrule/aliases.py",
     "ferrule/charts/__init__.py",
     "ferrule/engine.py",
     "ferrule/errors.py",
-    "ferrule/ledger.py",
     "ferrule/progress.py",
+    "ferrule/registry/__init__.py",
+    "ferrule/registry/aliases.py",
+    "ferrule/registry/ledger.py",
     "ferrule/store.py",
     "ferrule/tracking.py",
     "pipelines/__init__.py",
@@ -33,7 +34,7 @@ INFRASTRUCTURE = {
 
 
 # Files that are used by their path and not by an import.
-USED_BY_PATH = {"ferrule/packaging.py": "ferrule/served.py"}
+USED_BY_PATH = {"ferrule/registry/packaging.py": "ferrule/registry/served.py"}
 
 
 def imported_files(path: str) -> set[str]:

@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from conftest import REPOSITORY
 from packaging.requirements import Requirement
 
-from ferrule.aliases import move_alias, reconcile
+from ferrule.registry.aliases import move_alias, reconcile
 from ferrule.store import experiment_id, open_store
 from flows import checks
 from flows.checks import data, disk, processes, servers, settings, store, versions

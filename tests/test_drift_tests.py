@@ -4,7 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ferrule.drift_tests import (
+from ferrule.errors import DataError
+from ferrule.monitoring.check import judge
+from ferrule.monitoring.drift_tests import (
     VALUES,
     Limits,
     adjust_holm,
@@ -14,8 +16,6 @@ from ferrule.drift_tests import (
     compare_labelled,
     compare_values,
 )
-from ferrule.errors import DataError
-from ferrule.monitoring import judge
 
 LIMITS = Limits(0.10, 0.12, 0.60, 0.05, 0.05)
 

@@ -195,7 +195,7 @@ def test_a_subset_of_the_classes_goes_through_to_the_registered_model(tmp_path):
     champion = read_status(root)["champion"]
     assert champion["name"] == "three"
     code = (
-        "import numpy, pathlib; from ferrule.registry import load_version;"
+        "import numpy, pathlib; from ferrule.registry.versions import load_version;"
         "model = load_version(pathlib.Path.cwd(), 'three');"
         "print(sorted(model.predict(numpy.zeros((1, 48, 48), numpy.uint8)).columns))"
     )

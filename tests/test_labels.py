@@ -8,9 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from ferrule.errors import DataError
-from ferrule.labels import add_labels
 from ferrule.quality import hash_pixels
-from ferrule.scored import FOLDER, LABELS, ScoredInput, read_labels, with_description
+from ferrule.scoring.labels import add_labels
+from ferrule.scoring.scored import FOLDER, LABELS, ScoredInput, read_labels, with_description
 
 IMAGES = np.random.default_rng(9).integers(0, 256, (6, 48, 48), dtype=np.uint8)
 HASHES = hash_pixels(IMAGES)

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from monitored_project import draw_images, write_labels, write_monitored_project, write_scored
 
-from ferrule.drift_tests import Finding
-from ferrule.monitoring import judge, measure_performance, spend_alpha
-from ferrule.windows import read_labelled, read_window
+from ferrule.monitoring.check import judge, measure_performance, spend_alpha
+from ferrule.monitoring.drift_tests import Finding
+from ferrule.monitoring.windows import read_labelled, read_window
 
 RATE, PERIOD = 0.05, timedelta(days=30)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

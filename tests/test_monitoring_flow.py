@@ -14,10 +14,10 @@ from conftest import REPOSITORY
 from monitored_project import VAL_ROWS, draw_images, write_labels, write_monitored_project, write_scored
 from trained_project import write_network
 
-from ferrule.aliases import CHAMPION, move_alias
-from ferrule.labels import add_labels
-from ferrule.registry import register_version
-from ferrule.scored import read_scored
+from ferrule.registry.aliases import CHAMPION, move_alias
+from ferrule.registry.versions import register_version
+from ferrule.scoring.labels import add_labels
+from ferrule.scoring.scored import read_scored
 from ferrule.store import open_store
 from ferrule.tracking import digest_file, read_reference
 from flows.monitoring import FOLDER, LATEST, monitor_champion

@@ -23,7 +23,7 @@ from ferrule.emotions import EMOTIONS
 from ferrule.errors import DataError, RegistryError, WorkflowError
 from ferrule.pretrained import CARD, FILES, FOLDER, MAX_BYTES, WEIGHTS, load_pretrained, read_weights
 from ferrule.quality import hash_pixels
-from ferrule.registry import (
+from ferrule.registry.versions import (
     CHALLENGER,
     CHAMPION,
     describe_version,

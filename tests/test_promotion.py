@@ -5,9 +5,9 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from ferrule.candidates import Candidate, Speed, compare_candidates, find_obstacle, select_new_images
-from ferrule.gate import Evidence, Gate, spend_alpha
-from ferrule.promotion import Verdict, decide_promotion
+from ferrule.promotion.candidates import Candidate, Speed, compare_candidates, find_obstacle, select_new_images
+from ferrule.promotion.decision import Verdict, decide_promotion
+from ferrule.promotion.gate import Evidence, Gate, spend_alpha
 
 CLASSES = ("happy", "sad")
 GATE = Gate(

@@ -10,10 +10,10 @@ from conftest import REPOSITORY
 from scipy.stats import binom
 
 from bench import promotion as bench
-from ferrule.candidates import Candidate, Speed, compare_candidates
 from ferrule.documents import split_at_marks
-from ferrule.gate import Evidence, spend_alpha
-from ferrule.promotion import decide_promotion
+from ferrule.promotion.candidates import Candidate, Speed, compare_candidates
+from ferrule.promotion.decision import decide_promotion
+from ferrule.promotion.gate import Evidence, spend_alpha
 from flows.promotion import read_gate
 from pipelines.params import load_params
 

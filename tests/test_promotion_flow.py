@@ -10,10 +10,10 @@ import pytest
 import yaml
 from trained_project import write_network, write_trained_project
 
-from ferrule.aliases import CHAMPION, move_alias, read_history
 from ferrule.errors import ParameterError, RegistryError
-from ferrule.ledger import EXPERIMENT
-from ferrule.registry import find_version
+from ferrule.registry.aliases import CHAMPION, move_alias, read_history
+from ferrule.registry.ledger import EXPERIMENT
+from ferrule.registry.versions import find_version
 from ferrule.samples import Samples, load_samples, save_samples
 from ferrule.store import open_store
 from flows import promotion

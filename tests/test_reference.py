@@ -13,7 +13,7 @@ from conftest import REPOSITORY
 from trained_project import CLASSES, write_trained_project
 
 from ferrule.calibration import apply_temperature
-from ferrule.drift import summarize_embeddings, summarize_shares, summarize_values
+from ferrule.monitoring.drift import summarize_embeddings, summarize_shares, summarize_values
 from ferrule.predictions import read_probabilities, tabulate_predictions
 from ferrule.tracking import digest_file, read_reference
 from pipelines import evaluate, reference, register

@@ -8,8 +8,8 @@ import pytest
 import yaml
 from trained_project import CLASSES, write_network, write_trained_project
 
-from ferrule.evidence import read_candidate
-from ferrule.registry import CHALLENGER, describe_version
+from ferrule.promotion.evidence import read_candidate
+from ferrule.registry.versions import CHALLENGER, describe_version
 from ferrule.store import open_store
 from ferrule.tracking import FLOW_TAG, FLOW_VARIABLE, digest_file
 from pipelines import evaluate, reference, register

@@ -18,11 +18,11 @@ import pytest
 import yaml
 from trained_project import CLASSES, write_network
 
-from ferrule import packaging, registry
-from ferrule.aliases import CHALLENGER, CHAMPION, move_alias
 from ferrule.errors import RegistryError
-from ferrule.evidence import measure, read_candidate, read_rescored, rescore
-from ferrule.registry import (
+from ferrule.promotion.evidence import measure, read_candidate, read_rescored, rescore
+from ferrule.registry import packaging, versions
+from ferrule.registry.aliases import CHALLENGER, CHAMPION, move_alias
+from ferrule.registry.versions import (
     VALIDATED_TAG,
     describe_version,
     find_version,
@@ -145,7 +145,7 @@ def test_the_same_bytes_are_one_version_and_other_bytes_another(root):
 def test_the_same_network_with_other_serving_code_is_another_version(root, tmp_path, monkeypatch):
     changed = tmp_path / "served.py"
     changed.write_text(packaging.SERVED.read_text() + "# changed\n")
-    for module in (packaging, registry):
+    for module in (packaging, versions):
         monkeypatch.setattr(module, "SERVED", changed)
     assert register(root).version == "2"
     assert register(root).version == "2"
@@ -246,13 +246,13 @@ def test_a_version_names_the_backend_it_was_trained_with_and_runs_on_the_one_in_
     script = f"""
         from pathlib import Path
         import numpy as np
-        from ferrule.registry import load_version
+        from ferrule.registry.versions import load_version
         faces = np.repeat(np.uint8([60, 120, 180]), 48 * 48).reshape(3, 48, 48)
         print(*load_version(Path({str(root)!r}), "ferrule", "{version}").predict(faces)["label"])
     """
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(script)],
-        cwd=Path(registry.__file__).parents[1], env=bare_environment(root),
+        cwd=Path(versions.__file__).parents[2], env=bare_environment(root),
         capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
     assert done.stdout.split() == list(CLASSES)

@@ -9,13 +9,13 @@ import pyarrow.parquet as pq
 import pytest
 from trained_project import CLASSES, write_network
 
-from ferrule.abstention import Abstention
 from ferrule.calibration import apply_temperature
 from ferrule.errors import DataError, RegistryError
 from ferrule.layouts.streaming import digest_input
 from ferrule.quality import hash_pixels, measure_quality
-from ferrule.scored import FOLDER, find_scored, list_scored, read_scored
-from ferrule.scoring import WORK, Scorer, attach_embeddings, score_images, score_input
+from ferrule.scoring.abstention import Abstention
+from ferrule.scoring.score import WORK, Scorer, attach_embeddings, score_images, score_input
+from ferrule.scoring.scored import FOLDER, find_scored, list_scored, read_scored
 
 RNG = np.random.default_rng(5)
 IMAGES = (
@@ -63,8 +63,8 @@ def score(root, source, scorer, chunk_images=100):
 
 
 def test_a_row_says_what_the_network_the_temperature_and_the_rule_say(scorer, network):
-    from ferrule.drift import embed
     from ferrule.inference import predict_probabilities
+    from ferrule.monitoring.drift import embed
 
     table = score_images(scorer, IMAGES).to_pandas()
     probabilities = apply_temperature(predict_probabilities(network, IMAGES), 1.7)
@@ -81,7 +81,7 @@ def test_a_row_says_what_the_network_the_temperature_and_the_rule_say(scorer, ne
 
 
 def test_an_ensemble_has_the_embeddings_of_its_members(network, tmp_path):
-    from ferrule.drift import embed
+    from ferrule.monitoring.drift import embed
     from ferrule.network import average_networks, load_network
 
     write_network(tmp_path / "other.keras", skill=0.5)

@@ -15,15 +15,15 @@ import pytest
 from filelock import FileLock
 from trained_project import CLASSES, write_network, write_trained_project
 
-from ferrule.abstention import Abstention
 from ferrule.emotions import class_ids
 from ferrule.errors import RegistryError
 from ferrule.layouts.streaming import digest_input
 from ferrule.predictions import read_probabilities
 from ferrule.pretrained import load_pretrained
-from ferrule.registry import CHALLENGER, describe_version
-from ferrule.scored import FOLDER, INBOX, list_scored, read_scored
-from ferrule.scoring import WORK
+from ferrule.registry.versions import CHALLENGER, describe_version
+from ferrule.scoring.abstention import Abstention
+from ferrule.scoring.score import WORK
+from ferrule.scoring.scored import FOLDER, INBOX, list_scored, read_scored
 from ferrule.tracking import TEST_TAG
 from flows.pretrained import PRETRAINED_TAG
 from flows.promotion import promote_challenger

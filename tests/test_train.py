@@ -13,7 +13,7 @@ from trained_project import write_trained_project
 
 from ferrule.errors import DataError, WorkflowError
 from ferrule.network import load_network
-from ferrule.registry import load_version
+from ferrule.registry.versions import load_version
 from ferrule.samples import load_samples
 from ferrule.settings import TrainSettings
 from ferrule.store import experiment_id, open_store

@@ -9,9 +9,9 @@ from click.testing import CliRunner
 from conftest import REPOSITORY
 from trained_project import write_network, write_trained_project
 
-from ferrule.aliases import CHAMPION, carry_out, open_decision, read_history
 from ferrule.errors import RegistryError
-from ferrule.registry import find_version
+from ferrule.registry.aliases import CHAMPION, carry_out, open_decision, read_history
+from ferrule.registry.versions import find_version
 from flows import rollback as rollback_module
 from flows.commands.registry import registry, rollback
 from flows.comparing import compare_versions

@@ -13,8 +13,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from ferrule.aliases import CHALLENGER, CHAMPION, check_ledger
-from ferrule.ledger import EXPERIMENT as LEDGER
+from ferrule.registry.aliases import CHALLENGER, CHAMPION, check_ledger
+from ferrule.registry.ledger import EXPERIMENT as LEDGER
 from ferrule.store import EXPERIMENT, store_uri
 from flows.checks import Finding
 from flows.checks.servers import ask_mlflow, is_server

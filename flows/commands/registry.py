@@ -57,7 +57,7 @@ def reconcile_command() -> None:
     from flows.project import enter_project
 
     root = enter_project()
-    from ferrule.aliases import reconcile
+    from ferrule.registry.aliases import reconcile
     from pipelines.params import load_params
 
     for sentence in reconcile(root, load_params(root).register.model_name) or ["Aliases and ledger agree."]:

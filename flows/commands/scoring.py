@@ -21,7 +21,7 @@ def score(path: Path | None, version: str | None, alias: str | None, again: bool
 
     root = enter_project()
     ensure_prefect(root)
-    from ferrule.registry import CHAMPION
+    from ferrule.registry.versions import CHAMPION
     from flows.logs import reporting_plainly
     from flows.report import print_scoring
     from flows.scoring import IncompleteError, score_inbox
@@ -48,6 +48,6 @@ def add(file: Path) -> None:
     from flows.project import enter_project
 
     root = enter_project()
-    from ferrule.labels import add_labels
+    from ferrule.scoring.labels import add_labels
 
     click.echo(add_labels(root, file).sentence)

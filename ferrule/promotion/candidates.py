@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ferrule.comparison import Comparison, Said, compare
 from ferrule.emotions import class_ids
+from ferrule.promotion.comparison import Comparison, Said, compare
 
 FEWEST_IMAGES = 30  # on fewer, one image more or less would decide
 _PROBABILITY = "probability_"

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ferrule.aliases import CHALLENGER, CHAMPION, move_alias
 from ferrule.errors import RegistryError
-from ferrule.packaging import SERVED, create_version, current_backend
+from ferrule.registry.aliases import CHALLENGER, CHAMPION, move_alias
+from ferrule.registry.packaging import SERVED, create_version, current_backend
 from ferrule.store import fluent_store, open_store
 from ferrule.tracking import MODEL_TAG, TEST_TAG, digest_file, find_model_run, model_runs
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ferrule.monitoring import Check, Performance
-from ferrule.registry import VersionInfo
+from ferrule.monitoring.check import Check, Performance
+from ferrule.registry.versions import VersionInfo
 from ferrule.store import open_experiment, open_store
 from ferrule.tracking import MODEL_TAG, log_metrics
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ferrule.calibration import calibrate_predictions
-from ferrule.drift import summarize_shares, summarize_values
+from ferrule.monitoring.drift import summarize_shares, summarize_values
 from ferrule.predictions import read_probabilities
 from ferrule.quality import measure_quality
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ferrule.errors import RegistryError
-from ferrule.ledger import (
+from ferrule.registry.ledger import (
     DONE,
     ENDED,
     INTENDED,

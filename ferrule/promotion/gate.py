@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from ferrule.candidates import (
+from ferrule.promotion.candidates import (
     Candidate,
     count_left_out,
     count_unasked,
@@ -16,7 +16,7 @@ from ferrule.candidates import (
     have_same_classes,
     name,
 )
-from ferrule.comparison import LOWER_IS_BETTER, Comparison, Difference
+from ferrule.promotion.comparison import LOWER_IS_BETTER, Comparison, Difference
 
 Mode = Literal["better", "not_worse", "manual"]
 

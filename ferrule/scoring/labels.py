@@ -18,7 +18,7 @@ from ferrule.errors import DataError
 from ferrule.layouts import read_samples
 from ferrule.layouts.csvfiles import read_header
 from ferrule.quality import hash_pixels
-from ferrule.scored import FOLDER, LABELS, NAME_DIGITS, read_labels, read_scored, replacing
+from ferrule.scoring.scored import FOLDER, LABELS, NAME_DIGITS, read_labels, read_scored, replacing
 
 _HASH, _PLACE, _LABEL = "pixel_hash", ["source_file", "source_row"], "label"
 _IS_HASH = re.compile("[0-9a-f]{16}")

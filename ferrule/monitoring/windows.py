@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from ferrule.reference import VALUES
-from ferrule.scored import ScoredInput, list_scored, read_labels, read_scored
+from ferrule.monitoring.reference import VALUES
+from ferrule.scoring.scored import ScoredInput, list_scored, read_labels, read_scored
 
 _COLUMNS = ("pixel_hash", "model_md5", "scored_at", "predicted", *VALUES, "embedding")
 

@@ -17,14 +17,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ferrule.abstention import Abstention
 from ferrule.calibration import apply_temperature
 from ferrule.errors import DataError, RegistryError
 from ferrule.layouts.archives import is_archive, unpack
 from ferrule.layouts.damage import Reject, tabulate_rejects
 from ferrule.layouts.streaming import Chunk, digest_input, stream_images
 from ferrule.quality import measure_quality
-from ferrule.scored import (
+from ferrule.scoring.abstention import Abstention
+from ferrule.scoring.scored import (
     FOLDER,
     NAME_DIGITS,
     ScoredInput,

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ferrule.candidates import Candidate, Speed
-from ferrule.registry import DATA_TAG, LOCK_TAG, VALIDATED_TAG, VersionInfo, load_version
+from ferrule.promotion.candidates import Candidate, Speed
+from ferrule.registry.versions import DATA_TAG, LOCK_TAG, VALIDATED_TAG, VersionInfo, load_version
 from ferrule.samples import IMAGE_SIZE
 from ferrule.store import open_store
 from ferrule.tracking import EVALUATION_FOLDER, MODEL_TAG, count_look, log_table, model_runs, read_table

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, replace
 
-from ferrule.candidates import Candidate
-from ferrule.gate import RECALL, Check, Evidence, Gate, check_alone, check_beside
+from ferrule.promotion.candidates import Candidate
+from ferrule.promotion.gate import RECALL, Check, Evidence, Gate, check_alone, check_beside
 
 # What no person can approve: data that did not pass validation, and an answer to another question.
 _HARD = ("validation", "classes")

@@ -8,9 +8,9 @@ from markupsafe import Markup
 
 from ferrule.charts.monitoring import histogram_chart, history_chart, shares_chart
 from ferrule.metrics import Estimate
-from ferrule.monitoring import Check, Performance, Result
-from ferrule.reference import VALUES
-from ferrule.windows import Window
+from ferrule.monitoring.check import Check, Performance, Result
+from ferrule.monitoring.reference import VALUES
+from ferrule.monitoring.windows import Window
 
 TITLES = {
     "classes": "Predicted classes",
@@ -45,8 +45,8 @@ def render_report(
 
     `rate` and `period_days` are the false alarm rate that holds over all looks.
     """
-    environment = jinja2.Environment(loader=jinja2.PackageLoader("ferrule", "."), autoescape=True)
-    return environment.get_template("monitoring_report.html").render(
+    environment = jinja2.Environment(loader=jinja2.PackageLoader("ferrule.monitoring", "."), autoescape=True)
+    return environment.get_template("report.html").render(
         model=model,
         check=check,
         facts=_list_facts(check, images) if images else [],

@@ -12,11 +12,11 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pandas as pd
 
-from ferrule.drift_tests import Finding, Limits, adjust_holm, compare_images, compare_labelled
 from ferrule.emotions import class_ids
 from ferrule.metrics import Estimate, calibration_error, wilson
+from ferrule.monitoring.drift_tests import Finding, Limits, adjust_holm, compare_images, compare_labelled
+from ferrule.monitoring.windows import Window
 from ferrule.predictions import read_probabilities
-from ferrule.windows import Window
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _BINS, _DRAWS = 15, 2000  # of the calibration error

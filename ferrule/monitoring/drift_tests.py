@@ -12,7 +12,7 @@ import pandas as pd
 from scipy import stats
 
 from ferrule.errors import DataError
-from ferrule.reference import VALUES
+from ferrule.monitoring.reference import VALUES
 
 COMPONENTS = 32  # principal components of the embeddings that are looked at
 MIN_EXPECTED = 5  # images of a class in the window, for the chi-square approximation (Cochran 1954)

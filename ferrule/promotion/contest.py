@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ferrule.candidates import Candidate
-from ferrule.comparison import Comparison, Difference, Said
-from ferrule.gate import Evidence, Gate, spend_alpha
 from ferrule.metrics import confusion_matrix, score
-from ferrule.promotion import Decision
+from ferrule.promotion.candidates import Candidate
+from ferrule.promotion.comparison import Comparison, Difference, Said
+from ferrule.promotion.decision import Decision
+from ferrule.promotion.gate import Evidence, Gate, spend_alpha
 
 SCORES = {"accuracy": "accuracy", "macro_f1": "macro F1", "log_loss": "log loss", "ece": "calibration error"}
 HEAD = ("", "images", "difference", "95 % interval", "chance of such a loss")

@@ -20,7 +20,8 @@ from ferrule.store import experiment_id, open_store
 from ferrule.tracking import TrainingLog, find_model_run
 from ferrule.training import HISTORY_COLUMNS
 from pipelines import evaluate, reference, register, train
-from pipelines.params import Train, load_params
+from pipelines.params import load_params
+from pipelines.sections import Train
 
 QUICK = {
     "network": "small",

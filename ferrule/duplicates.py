@@ -44,10 +44,11 @@ _FLAT = 2.0  # grey levels; detail with a smaller standard deviation tells nothi
 class Copies:
     """The copies found among samples.
 
-    `groups` has a row a sample: `sample_id`, `exact_group`, `group_id` (exact or near copies, transitively), `blank`.
-    A group's id is the smallest `sample_id` in it; an image without copies is a group of itself. `pairs` is the
-    evidence for the near groups: `first` and `second` (sample ids), `bits` in which the hashes differ, `mirrored`, and
-    `likeness` (0.60 to 1).
+    `groups` has a row a sample: `sample_id`, `exact_group`, `group_id` (exact or near copies, transitively),
+    `group_hash` and `blank`. A group's id is the smallest `sample_id` in it, and its hash the smallest hash of the
+    pixels, which names it in whatever other data it comes again; an image without copies is a group of itself. `pairs`
+    is the evidence for the near groups: `first` and `second` (sample ids), `bits` in which the hashes differ,
+    `mirrored`, and `likeness` (0.60 to 1).
     """
 
     groups: pd.DataFrame
@@ -66,7 +67,13 @@ def find_copies(samples: Samples, quality: pd.DataFrame, *, near_bits: int) -> C
     pairs = _find_near_pairs(samples.images, rows, near_bits)
     near = _join_groups(exact, pairs)
     ids = samples.table["sample_id"].to_numpy()
-    groups = {"sample_id": ids, "exact_group": ids[exact], "group_id": ids[near], "blank": quality["blank"].to_numpy()}
+    groups = {
+        "sample_id": ids,
+        "exact_group": ids[exact],
+        "group_id": ids[near],
+        "group_hash": quality["pixel_hash"].groupby(near).transform("min").to_numpy(),
+        "blank": quality["blank"].to_numpy(),
+    }
     return Copies(pd.DataFrame(groups), pairs.assign(first=ids[pairs["first"]], second=ids[pairs["second"]]))
 
 

@@ -4,6 +4,7 @@ A group holds an image and all its near and exact copies. The splits have an ord
 where a group spans several, its rows in the earlier ones are dropped, so that what is held out stays as it was given.
 """
 
+import hashlib
 from typing import Any, Literal
 
 import numpy as np
@@ -25,12 +26,15 @@ def assign_splits(
 ) -> pd.Series:
     """Return the split of each row of `table`: train, val, test, unlabelled or dropped, with the table's index.
 
-    `table` holds original images only: `sample_id`, `label`, `usage`, `group_id` and `blank`. The result depends on
-    the rows, not on their order.
+    `table` holds original images only: `sample_id`, `label`, `usage`, `group_id`, `group_hash` and `blank`. The result
+    depends on the rows, not on their order.
 
     - official: PrivateTest is test and PublicTest val; where only one of them has labels it is test, and val is drawn.
     - stratified: `test_fraction` of the rows of each class is drawn in whole groups, then `val_fraction` of the rest.
     - auto: official where the source marks both training and held-out rows, else stratified.
+
+    A draw goes by the hashes of the groups, so that when data is added nearly every image stays where it was: models of
+    before and after are tested on the same images, and none is tested on what an earlier one was trained on.
 
     Rows without a label, or marked Unlabelled, are never drawn. With `twins` "drop" no group spans splits; with "keep"
     only the source's own marks can make one span. Blank rows teach nothing: they are dropped from train, and
@@ -142,23 +146,27 @@ def _latest_rank(table: pd.DataFrame, split: pd.Series) -> pd.Series:
 def _hold_out(table: pd.DataFrame, split: pd.Series, name: str, fraction: float, *, keep: int, seed: int) -> pd.Series:
     """Move `fraction` of train into the split `name`, group by group; each class keeps `keep` groups if it can."""
     train = split == "train"
-    counts = table[train].groupby(["group_id", "label"]).size().unstack(fill_value=0)
-    random = np.random.default_rng([seed, SPLITS.index(name)])
-    drawn = counts.index[_draw_groups(counts.to_numpy(), fraction, keep, random)]
-    return split.mask(train & table["group_id"].isin(drawn), name)
+    counts = table[train].groupby(["group_hash", "label"]).size().unstack(fill_value=0)
+    order = np.argsort([_digest(seed, name, group) for group in counts.index])
+    drawn = counts.index[_draw_groups(counts.to_numpy(), fraction, keep, order)]
+    return split.mask(train & table["group_hash"].isin(drawn), name)
 
 
-def _draw_groups(counts: np.ndarray, fraction: float, keep: int, random: np.random.Generator) -> np.ndarray:
+def _digest(*parts: object) -> str:
+    """Return a number drawn by what `parts` say, as text."""
+    return hashlib.sha256(" ".join(map(str, parts)).encode()).hexdigest()
+
+
+def _draw_groups(counts: np.ndarray, fraction: float, keep: int, order: np.ndarray) -> np.ndarray:
     """Return which groups to draw, bool (groups,), so that each class gives `fraction` of its rows.
 
-    `counts` is (groups, classes). The rarest class chooses first. Groups come in random order and are taken while they
-    fit into what their classes still have to give; since most groups are single images, a large class ends exact.
+    `counts` is (groups, classes). The rarest class chooses first. Groups come in `order` and are taken while they fit
+    into what their classes still have to give; since most groups are single images, a large class ends exact.
     """
     present, drawn = counts > 0, np.zeros(len(counts), dtype=bool)
     wanted = np.maximum(1, np.round(fraction * counts.sum(axis=0))).astype(int)
     holders = present.sum(axis=0)
     spare = holders - np.minimum(keep, np.maximum(holders - 1, 1))  # groups that each class can do without
-    order = random.permutation(len(counts))
 
     def take(group: int) -> None:
         drawn[group] = True

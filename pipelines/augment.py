@@ -55,13 +55,13 @@ def require_valid(root: Path) -> None:
 
 
 def _join_groups(table: pd.DataFrame, groups: pd.DataFrame) -> pd.DataFrame:
-    """Return the samples with their `group_id` and `blank`; raises DataError where the audit saw other samples."""
+    """Return the samples with what the audit found of each; raises DataError where it saw other samples."""
     if not table["sample_id"].equals(groups["sample_id"]):
         raise DataError(
             f"Expected groups of the {len(table)} ingested samples; got {len(groups)} rows with other ids; "
             "run the audit stage again."
         )
-    return table.assign(group_id=groups["group_id"].to_numpy(), blank=groups["blank"].to_numpy())
+    return table.assign(**{name: groups[name].to_numpy() for name in ("group_id", "group_hash", "blank")})
 
 
 def _read_distortions(params: Params) -> Distortions:

@@ -62,6 +62,7 @@ def test_the_stage_writes_what_it_found(project, capsys):
         "sample_id": "int64",
         "exact_group": "int64",
         "group_id": "int64",
+        "group_hash": "str",
         "blank": "bool",
     }
     assert groups["sample_id"].tolist() == list(range(1000, 1060))

@@ -24,6 +24,7 @@ def make_table(*rows):
             "label": pd.array([None if cell[0] == "-" else cell[0] for cell in cells], dtype="str"),
             "usage": pd.array([None if cell[1] == "-" else cell[1] for cell in cells], dtype="str"),
             "group_id": [int(cell[2]) for cell in cells],
+            "group_hash": [f"{int(cell[2]):016x}" for cell in cells],
             "blank": ["blank" in cell for cell in cells],
         }
     )
@@ -179,6 +180,17 @@ def test_a_class_of_three_groups_has_one_in_each_split(case, rare, test_fraction
     assert (split[table.label == "fear"].groupby(table.group_id).nunique() == 1).all()
 
 
+def test_nearly_every_image_stays_where_it_was_when_data_is_added():
+    """Else a new model would be tested on what an earlier one was trained on, and no two on the same images."""
+    before = make_table(*many(("happy", "sad", "fear"), 100))
+    after = make_table(
+        *many(("fear",), 20, start=0), *many(("happy", "sad", "fear"), 100), *many(("sad",), 1, start=500)
+    )
+    one, other = (assign(table).to_numpy() for table in (before, after))
+    assert (one == other[20:-1]).mean() > 0.95
+    assert set(other[:20]) == {"train", "val", "test"}
+
+
 def test_a_draw_depends_on_the_seed_and_not_on_the_order_of_rows():
     table = make_table(*many(("happy", "sad"), 50))
     split = assign(table)
@@ -314,6 +326,7 @@ def tables(draw):
             "label": pd.array(label, dtype="str"),
             "usage": pd.array(usage, dtype="str"),
             "group_id": group,
+            "group_hash": [f"{each:016x}" for each in group],
             "blank": blank,
         }
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 from ferrule.errors import ParameterError
 from pipelines.sections import Params
@@ -56,9 +57,15 @@ def _check(content: Any) -> Params:
         # Strict dataclasses take a mapping only from JSON.
         return TypeAdapter(Params).validate_json(json.dumps(followed, default=str))
     except ValidationError as error:
-        found = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in error.errors())
+        found = "; ".join(map(_describe, error.errors()))
         recipe = f" under recipe {content['recipe']}" if "train." in found and isinstance(content, dict) else ""
         raise ParameterError(f"Expected other values in {PARAMS_FILE}{recipe}: {found}; correct them.") from error
+
+
+def _describe(error: ErrorDetails) -> str:
+    """Return which value is wrong and how; what stands around a missing one tells nothing."""
+    got = "" if error["type"] == "missing" else f" (got {error['input']!r})"
+    return f"{'.'.join(map(str, error['loc']))}: {error['msg']}{got}"
 
 
 def _follow_recipe(content: Any) -> Any:
@@ -73,7 +80,7 @@ def _follow_recipe(content: Any) -> Any:
         )
     if not isinstance(name, str) or name not in recipes:
         raise ParameterError(
-            f"Expected recipe among {', '.join(map(str, recipes))}; got {name!r}; correct {PARAMS_FILE}."
+            f"Expected recipe among {', '.join(map(str, recipes))}; got {name!r}; choose one of these."
         )
     if not isinstance(recipes[name], dict):
         raise ParameterError(

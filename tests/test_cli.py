@@ -6,10 +6,12 @@ import time
 
 import click
 import pytest
+from click.testing import CliRunner
 from conftest import REPOSITORY
 
 from ferrule import cli
 from ferrule.errors import DataError
+from flows.commands.running import promote_command
 
 
 def run_ferrule(*arguments, cwd=REPOSITORY):
@@ -66,3 +68,12 @@ def test_the_wheel_alone_has_no_workflow_commands():
     code += "from ferrule import cli; cli.main(['--help'])"
     result = subprocess.run([sys.executable, "-c", code % str(REPOSITORY)], capture_output=True, text=True, cwd="/")
     assert "status" not in result.stdout
+
+
+@pytest.mark.parametrize(
+    "options", [["--approve", "--refuse", "--why", "x"], ["--approve"], ["--refuse", "--why", " "], ["--why", "x"]]
+)
+def test_promote_takes_one_answer_with_its_reason_or_it_is_a_usage_error(options):
+    result = CliRunner().invoke(promote_command, options)
+    assert result.exit_code == 2
+    assert "Expected one of --approve and --refuse" in result.output

@@ -126,3 +126,12 @@ def test_a_recipe_with_a_wrong_value_is_not_chosen(tmp_path):
     with pytest.raises(ParameterError, match=r"under recipe wrong: train\.epochs"):
         choose_recipe(tmp_path, "wrong")
     assert (tmp_path / "params.yaml").read_text() == before
+
+
+def test_a_missing_value_is_told_without_all_that_stands_around_it(tmp_path):
+    text = (REPOSITORY / "params.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(text.replace("seed:", "sed:", 1))
+    with pytest.raises(ParameterError) as found:
+        load_params(tmp_path)
+    assert "seed: Field required;" in str(found.value)
+    assert len(str(found.value)) < 300

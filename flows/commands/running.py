@@ -34,13 +34,14 @@ def run(promote: bool, recipe: str | None) -> None:
 
 
 @click.command("promote")
-@click.option("--approve", "answer", flag_value="approve", help="promotion.mode manual: make it the champion.")
-@click.option("--refuse", "answer", flag_value="refuse", help="promotion.mode manual: leave the champion.")
-@click.option("--why", metavar="TEXT", help="With either: the reason; it goes into the ledger.")
-def promote_command(answer: str | None, why: str | None) -> None:
+@click.option("--approve", is_flag=True, help="promotion.mode manual: make it the champion.")
+@click.option("--refuse", is_flag=True, help="promotion.mode manual: leave the champion.")
+@click.option("--why", metavar="TEXT", default="", help="With either: the reason; it goes into the ledger.")
+def promote_command(approve: bool, refuse: bool, why: str) -> None:
     """Make the challenger the champion if it passes the gate; exit 1 with the reasons if it does not."""
-    if bool(answer) != bool(why and why.strip()):
-        raise click.UsageError("Expected --approve or --refuse together with --why TEXT, or none of them.")
+    answered = approve or refuse
+    if (approve and refuse) or answered != bool(why.strip()):
+        raise click.UsageError("Expected one of --approve and --refuse together with --why TEXT, or none of the three.")
     from flows.project import enter_project
 
     root = enter_project()
@@ -51,9 +52,11 @@ def promote_command(answer: str | None, why: str | None) -> None:
     from flows.promotion import answer_challenger, promote_challenger
 
     with reporting_plainly():
-        decision = answer_challenger(root, answer == "approve", why) if answer and why else promote_challenger(root)
+        decision = answer_challenger(root, approve, why) if answered else promote_challenger(root)
     click.echo(decision.sentence)
-    if decision.refused and answer != "refuse":
+    if refuse and not decision.refused:
+        click.echo("It is too late to refuse it: `ferrule rollback --why TEXT` takes it back.")
+    if decision.refused != refuse:
         raise click.exceptions.Exit(1)
 
 

@@ -21,9 +21,10 @@ from scipy.stats import multivariate_normal, norm
 
 from ferrule.documents import split_at_marks, write_between
 from ferrule.errors import FerruleError
+from ferrule.holm import holm
 from ferrule.metrics import wilson
 from ferrule.pretrained import load_pretrained
-from ferrule.promotion.comparison import holm, mcnemar, not_inferior
+from ferrule.promotion.comparison import mcnemar, not_inferior
 from ferrule.promotion.contest import write_table
 from ferrule.promotion.gate import Gate, spend_alpha
 from flows.promotion import read_gate

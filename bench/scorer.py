@@ -13,9 +13,10 @@ Score = Callable[[np.ndarray], pd.DataFrame]  # images uint8 (n, 48, 48) to the 
 
 def open_scorer() -> Score:
     """Return what scores images as `ferrule score` does, with the model that ships."""
+    from ferrule.embeddings import attach_embeddings
     from ferrule.pretrained import load_pretrained
     from ferrule.scoring.abstention import Abstention
-    from ferrule.scoring.score import attach_embeddings, score_images
+    from ferrule.scoring.score import score_images
 
     shipped = load_pretrained()
     network, never = attach_embeddings(shipped.build()), Abstention(0.0, 0.0)

@@ -6,16 +6,23 @@ The local store is `mlruns/mlflow.db` (SQLite) with its files in `mlruns/artifac
 import logging
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from ferrule.errors import RegistryError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Experiment
 
 EXPERIMENT = "ferrule"
+PATIENCE = 10.0  # seconds that a server which restarts has to answer for the first time
+TIMEOUT = 5.0  # seconds for one answer
 
 # Set before MLflow is first imported, and only where the user has not: no telemetry, no progress bars, no chatter.
 _QUIET = {
@@ -41,12 +48,25 @@ def open_store(root: Path) -> "MlflowClient":
     """Give a client of the project's store, which is made if need be.
 
     MLflow keeps absolute paths; in a moved or copied checkout they are corrected, or it would write to the old one.
+    Raises RegistryError where the store is a server that does not answer, or not as MLflow's does.
     """
     quieten_mlflow()
+    for variable in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        if is_server(uri := os.environ.get(variable, "")):
+            _expect_answer(uri, variable)
     from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
 
     client = MlflowClient(store_uri(root), os.environ.get("MLFLOW_REGISTRY_URI") or None)
-    experiment = open_experiment(client, root, EXPERIMENT)
+    try:
+        experiment = open_experiment(client, root, EXPERIMENT)
+    except MlflowException as error:
+        if not is_server(store_uri(root)):
+            raise
+        address, told = server_address(store_uri(root)), str(error).partition("\n")[0]
+        raise RegistryError(
+            f"Expected an MLflow server at {address}; it said: {told}; correct MLFLOW_TRACKING_URI or its credentials."
+        ) from error
     old, new = experiment.artifact_location, _artifact_location(root)
     if _is_local(root) and old != new and old.startswith("file:") and old.endswith("/mlruns/artifacts"):
         _follow_move(_database(root), old, new)
@@ -56,6 +76,17 @@ def open_store(root: Path) -> "MlflowClient":
 def store_uri(root: Path) -> str:
     """Return MLFLOW_TRACKING_URI, or the address of the SQLite store under `root`."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{_database(root)}"
+
+
+def is_server(uri: str) -> bool:
+    """Tell whether a store is asked over HTTP."""
+    return uri.startswith(("http://", "https://"))
+
+
+def server_address(uri: str) -> str:
+    """Return a server's address without the name and password that may stand in it."""
+    parts = urlsplit(uri)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
 
 
 def has_store(root: Path) -> bool:
@@ -108,6 +139,31 @@ def quieten_mlflow() -> None:
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     logging.getLogger("alembic").setLevel(logging.WARNING)
+
+
+@cache
+def _expect_answer(uri: str, variable: str) -> None:
+    """Expect a server at `uri`, named by `variable`, to answer; raises RegistryError where it does not.
+
+    Asked once a process: a wrong address is told in seconds, for which MLflow takes minutes. Where it did answer once,
+    MLflow's own patience is right: the epoch of a training is not lost because a server restarts.
+    """
+    from mlflow.exceptions import MlflowException
+    from mlflow.utils.credentials import get_default_host_creds
+    from mlflow.utils.rest_utils import http_request
+
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            http_request(get_default_host_creds(uri), "/health", "GET", max_retries=0, timeout=TIMEOUT)
+            return
+        except MlflowException as error:
+            if time.monotonic() > deadline:
+                raise RegistryError(
+                    f"Expected an MLflow server at {server_address(uri)}, which {variable} names; asking it timed out "
+                    f"after {PATIENCE:.0f} seconds ({type(error.__context__).__name__}); start it, or correct that."
+                ) from error
+        time.sleep(1)
 
 
 def _is_local(root: Path) -> bool:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from ferrule.errors import FerruleError, RegistryError
 from ferrule.monitoring.reference import TABLE as REFERENCE_TABLE
 from ferrule.predictions import flatten_scores
 from ferrule.store import experiment_id, open_store
@@ -155,7 +156,7 @@ def log_reference(root: Path, model_md5: str, folder: Path) -> None:
 
 
 def read_reference(root: Path, model_md5: str) -> pd.DataFrame | None:
-    """Return the reference of a model (see `ferrule.reference`), the newest that a run of its bytes has, or None."""
+    """Return the reference of a model (see `ferrule.monitoring.reference`), the newest of its runs, or None."""
     runs = search_runs(open_store(root), f"tags.`{MODEL_TAG}` = '{model_md5}' and tags.`{REFERENCE_TAG}` LIKE '%'")
     tables = (read_table(root, run.info.run_id, f"{REFERENCE_FOLDER}/{REFERENCE_TABLE}") for run in runs)
     return next((table for table in tables if table is not None), None)
@@ -169,14 +170,28 @@ def log_table(root: Path, model_md5: str, folder: str, name: str, table: pd.Data
 
 
 def read_table(root: Path, run_id: str, path: str) -> pd.DataFrame | None:
-    """Return a Parquet file of a run, or None where the store lacks it."""
+    """Return a Parquet file of a run, or None where the store lacks the file or the run.
+
+    Raises RegistryError where the store cannot be asked or the file cannot be read: that is not the same as no file.
+    """
     from mlflow.exceptions import MlflowException
 
-    with TemporaryDirectory() as place:  # MLflow copies the file, and would leave the copy behind
-        try:
-            return pd.read_parquet(open_store(root).download_artifacts(run_id, path, place))
-        except (MlflowException, OSError):
+    try:
+        client = open_store(root)
+        if path not in {file.path for file in client.list_artifacts(run_id, str(Path(path).parent))}:
             return None
+        with TemporaryDirectory() as place:  # MLflow copies the file, and would leave the copy behind
+            return pd.read_parquet(client.download_artifacts(run_id, path, place))
+    except FerruleError:  # the store is out of reach, and says so
+        raise
+    except Exception as error:  # each kind of store fails in ways of its own
+        if isinstance(error, MlflowException) and error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return None
+        told = str(error).strip().partition("\n")[0]
+        raise RegistryError(
+            f"Expected {path} of the run {run_id} from MLflow's store; it cannot be read ({told}); try again once the "
+            "store answers, or see what `ferrule doctor` says of it."
+        ) from error
 
 
 def model_runs(client: "MlflowClient", model_md5: str) -> "list[Run]":

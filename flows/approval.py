@@ -48,7 +48,7 @@ def wait_for_person(root: Path, run_id: str, version: str, report: str, hours: f
             poll_interval=POLL,
         )
     except FlowPauseTimeout:
-        return Verdict(False, f"nobody decided within {hours:g} hours", "the time limit")
+        return Verdict(False, f"nobody decided within {hours:g} hours", "the time limit", in_time=False)
     note_decision(root, run_id, JUDGING)
     return Verdict(answer.approve, answer.why, answer.who)
 

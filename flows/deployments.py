@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,9 +23,10 @@ from prefect.client.schemas.filters import (
     WorkerFilter,
     WorkerFilterStatus,
 )
-from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.objects import StateType, Worker
 from prefect.client.schemas.responses import DeploymentResponse
-from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.exceptions import MissingFlowError, ObjectNotFound, PrefectHTTPStatusError
+from prefect.flows import load_flow_arguments_from_entrypoint
 from prefect.settings import PREFECT_API_URL, get_current_settings
 from prefect.utilities.asyncutils import run_coro_as_sync
 from prefect.workers.utilities import get_default_base_job_template_for_infrastructure_type
@@ -34,6 +35,7 @@ from ferrule.errors import WorkflowError
 
 FILE = "prefect.yaml"
 POOL = "ferrule"
+FOLDER_STEP = "set_working_directory"
 
 
 @dataclass(frozen=True)
@@ -51,11 +53,14 @@ def read_names(root: Path) -> tuple[str, ...]:
     return tuple(deployment["name"] for deployment in _read_file(root)["deployments"])
 
 
-def deploy(root: Path, target: Target) -> tuple[str, ...]:
+def deploy(root: Path, target: Target, *, replace: bool = False) -> tuple[str, ...]:
     """Make the pool where it is missing, apply every deployment of prefect.yaml, and return their names.
 
-    Raises WorkflowError where the server cannot be used, the pool is of another type, or a deployment is refused.
+    Raises WorkflowError where the server cannot be used, the pool is of another type, or a deployment is refused; also,
+    unless they may be replaced, where deployments of these names run in another folder or pool.
     """
+    if not replace:
+        _expect_ours(root, target)
     ensure_pool(target)
     with TemporaryDirectory() as folder:
         file = Path(folder) / FILE
@@ -67,6 +72,24 @@ def deploy(root: Path, target: Target) -> tuple[str, ...]:
         lines = (done.stderr.strip() or done.stdout.strip()).splitlines()
         raise WorkflowError(f"Expected Prefect to take the deployments of {FILE}; it said: {lines[-1]}")
     return read_names(root)
+
+
+def _expect_ours(root: Path, target: Target) -> None:
+    """Raise WorkflowError where a deployment that would be overwritten runs in another folder or pool than ours."""
+    ours = f"{target.folder or root.resolve()} (pool {target.pool})"
+    with asking_server() as client:
+        places = {name: _tell_place(found) for name, found in read_deployed(client, root).items()}
+    if others := [f"{name} runs in {place}" for name, place in places.items() if place != ours]:
+        raise WorkflowError(
+            f"Expected deployments that run in {ours}, or none; on that server {', '.join(others)}; deploy to another "
+            "server, or take them over with --replace."
+        )
+
+
+def _tell_place(found: DeploymentResponse) -> str:
+    """Return the folder and the pool that a deployment runs in."""
+    steps = [step for entry in found.pull_steps or [] for name, step in entry.items() if name.endswith(FOLDER_STEP)]
+    return f"{steps[-1]['directory'] if steps else 'a folder of its own'} (pool {found.work_pool_name})"
 
 
 def ensure_pool(target: Target) -> None:
@@ -96,11 +119,38 @@ def aim(content: dict[str, Any], target: Target) -> dict[str, Any]:
 def find_faults(root: Path, pool: str = POOL) -> list[str]:
     """Say what keeps the deployments in `pool` from running: no worker, one that is missing, not ready or idle."""
     with asking_server() as client:
-        online = WorkerFilter(status=WorkerFilterStatus(any_=["ONLINE"]))
-        workers = client.read_workers_for_work_pool(pool, worker_filter=online)
-        there = {found.name: found for found in client.read_deployments() if found.work_pool_name == pool}
+        workers = read_online(client, pool)
+        there = {name: found for name, found in read_deployed(client, root).items() if found.work_pool_name == pool}
         faults = [_find_fault(client, name, there.get(name)) for name in read_names(root)]
     return [*([] if workers else [f"no worker of the pool {pool} is online"]), *filter(None, faults)]
+
+
+def read_deployed(client: SyncPrefectClient, root: Path) -> dict[str, DeploymentResponse]:
+    """Return those deployments of prefect.yaml that the server has, by name. Others, of other projects, are not asked.
+
+    Raises WorkflowError where the file, or a flow that it names, cannot be read.
+    """
+    there = {}
+    for entry in _read_file(root)["deployments"]:
+        with suppress(ObjectNotFound):
+            there[entry["name"]] = client.read_deployment_by_name(f"{_read_flow(root, entry)}/{entry['name']}")
+    return there
+
+
+def _read_flow(root: Path, entry: dict[str, Any]) -> str:
+    """Return the name of a deployment's flow, without running its module; with it, a server knows the deployment."""
+    try:
+        entrypoint = entry["entrypoint"]
+        given = load_flow_arguments_from_entrypoint(str(root / entrypoint), {"name"})
+    except (KeyError, OSError, SyntaxError, ValueError, MissingFlowError) as error:
+        raise WorkflowError(f"Expected the flow of {entry['name']} in {FILE}; got {error!r}; correct it.") from error
+    return given.get("name") or entrypoint.rpartition(":")[2].replace("_", "-")
+
+
+def read_online(client: SyncPrefectClient, pool: str) -> list[Worker]:
+    """Return the workers of a pool that are online."""
+    online = WorkerFilter(status=WorkerFilterStatus(any_=["ONLINE"]))
+    return client.read_workers_for_work_pool(pool, worker_filter=online)
 
 
 def _find_fault(client: SyncPrefectClient, name: str, found: DeploymentResponse | None) -> str | None:

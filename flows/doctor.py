@@ -10,6 +10,7 @@ from flows.checks import SEVERITIES, Finding
 from flows.checks.data import check_commits, check_data, check_stages
 from flows.checks.disk import check_cache, check_checkpoints, check_room
 from flows.checks.processes import check_holds, check_leftovers, check_lock_files
+from flows.checks.scoring import check_scoring
 from flows.checks.servers import check_mlflow, check_prefect, check_schedules
 from flows.checks.settings import (
     check_backend,
@@ -42,6 +43,7 @@ CHECKS: tuple[Check, ...] = (
     check_aliases,
     check_files,
     check_promotions,
+    check_scoring,
     check_holds,
     check_lock_files,
     check_leftovers,

@@ -8,14 +8,13 @@ import pandas as pd
 from filelock import FileLock
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
-from prefect.deployments import run_deployment
 from prefect.events import emit_event
-from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
 
+from ferrule.monitoring.announcements import find_news, say_announcement
 from ferrule.monitoring.check import Check, check_windows, spend_alpha
 from ferrule.monitoring.drift_tests import Limits
-from ferrule.monitoring.log import LastLook, log_check, open_monitoring, read_history, read_last_look
+from ferrule.monitoring.log import LastLook, log_announcement, log_check, open_monitoring, read_history, read_last_look
 from ferrule.monitoring.report import TITLES, render_report
 from ferrule.monitoring.windows import Window, days_before, read_labelled, read_window
 from ferrule.registry.aliases import CHAMPION
@@ -27,7 +26,6 @@ from pipelines.params import load_params
 from pipelines.sections import Params
 
 EVENT = "ferrule.drift"
-TRAINING = "training/training"  # flow and deployment
 FOLDER = "monitoring"  # of the reports, in the project
 LATEST = "latest.html"
 
@@ -52,7 +50,7 @@ def monitor_champion(root: Path | None = None) -> Look:
     """Compare what the champion scored since the last look with its reference, as the section `monitoring` says.
 
     Writes a report, metrics and an artifact. Drift is announced by the event `ferrule.drift` and a notification, and
-    then not again until `cool_down_days` have passed. Nothing to look at is a sentence and no error.
+    that of the same tests not again until `cool_down_days` have passed. Nothing to look at is a sentence and no error.
     """
     root = (root or Path.cwd()).resolve()
     (root / FOLDER).mkdir(exist_ok=True)
@@ -92,7 +90,10 @@ def _look(root: Path) -> Look:
     settings = params.monitoring
     one = images if images.new and len(images.table) >= settings.min_images else None
     other = labelled if labelled.new and len(labelled.table) >= settings.min_labels else None
-    return _conclude(watch, one, other) if one or other else Look(_say_why_not(watch, images, labelled))
+    if not (one or other):
+        return Look(_say_why_not(watch, images, labelled))
+    left_out = [("" if one else _say_no_images(watch, images)), ("" if other else _say_no_labels(watch, labelled))]
+    return _conclude(watch, one, other, [note for note in left_out if note])
 
 
 def _read_images(watch: Watch) -> Window:
@@ -136,8 +137,33 @@ def _say_why_not(watch: Watch, images: Window, labelled: Window) -> str:
     return f"Nothing new was scored or labelled since the last look on {watch.last.looked:%Y-%m-%d %H:%M} UTC.{found}"
 
 
-def _conclude(watch: Watch, images: Window | None, labelled: Window | None) -> Look:
-    """Compare, keep the look in MLflow, write the report and, where drift is new, announce it."""
+def _say_no_images(watch: Watch, images: Window) -> str:
+    """Return why a look compares labels alone."""
+    if not images.new:
+        return "Images were not compared: none were scored since the last look that did."
+    return (
+        f"Images were not compared: {len(images.table)} were scored, and a look takes "
+        f"{watch.params.monitoring.min_images}."
+    )
+
+
+def _say_no_labels(watch: Watch, labelled: Window) -> str:
+    """Return why a look does not measure accuracy."""
+    known = len(labelled.table)
+    if not known:
+        why = "no labels yet: `ferrule labels add`"
+    elif not labelled.new:
+        why = "no new labels since the last look that had some"
+    else:
+        why = f"{known} labels, and a look takes {watch.params.monitoring.min_labels}: `ferrule labels add`"
+    return f"Whether accuracy suffered is unknown ({why})."
+
+
+def _conclude(watch: Watch, images: Window | None, labelled: Window | None, left_out: list[str]) -> Look:
+    """Compare, keep the look in MLflow, write the report and, where drift is new, announce it.
+
+    `left_out` are sentences for the page on what was not compared.
+    """
     settings = watch.params.monitoring
     check = check_windows(
         watch.reference,
@@ -147,20 +173,24 @@ def _conclude(watch: Watch, images: Window | None, labelled: Window | None) -> L
         moment=watch.now,
         alpha=spend_alpha(
             watch.now,
-            watch.last.looked,
+            watch.last.spent,
             rate=settings.false_alarm_rate,
             period=timedelta(days=settings.period_days),
         ),
         seed=watch.params.seed,
     )
-    announced = bool(check.drifted) and not _announced_lately(watch)
+    cool_down = timedelta(days=settings.cool_down_days)
+    announced = bool(find_news(check, watch.last.announced, cool_down))
+    announcement = say_announcement(check, watch.last.announced, cool_down)
     log_check(watch.root, watch.run_id, check, _say_how_far(images, labelled), announced=announced)
     report = Path(FOLDER, f"{check.moment:%Y-%m-%dT%H-%M-%SZ}.html")
     if announced:
         _announce(watch, check, report)  # before anything that a full disk could stop
-    _write_report(watch, check, images, watch.root / report)
+        names = [result.name for result in check.drifted]
+        log_announcement(watch.root, watch.run_id, check.moment, names)  # after it: better told twice than never
+    _write_report(watch, check, images, watch.root / report, [*filter(None, [announcement]), *left_out])
     create_markdown_artifact(key="monitoring", markdown=_say_table(watch, check), description="The last look at drift")
-    return Look(check.sentence, check, report, announced)
+    return Look(f"{check.sentence} {announcement}".strip(), check, report, announced)
 
 
 def _say_how_far(images: Window | None, labelled: Window | None) -> dict[str, datetime]:
@@ -169,14 +199,8 @@ def _say_how_far(images: Window | None, labelled: Window | None) -> dict[str, da
     return {name: window.newest for name, window in windows.items() if window and window.newest}
 
 
-def _announced_lately(watch: Watch) -> bool:
-    """Whether drift of this model was announced within the cool-down."""
-    announced = watch.last.announced
-    return announced is not None and watch.now - announced < timedelta(days=watch.params.monitoring.cool_down_days)
-
-
-def _write_report(watch: Watch, check: Check, images: Window | None, path: Path) -> None:
-    """Write the page at `path`, and as the latest."""
+def _write_report(watch: Watch, check: Check, images: Window | None, path: Path, notes: list[str]) -> None:
+    """Write the page at `path`, and as the latest; `notes` stand below its verdict."""
     settings, champion = watch.params.monitoring, watch.champion
     page = render_report(
         f"{champion.name} version {champion.version}",
@@ -184,6 +208,7 @@ def _write_report(watch: Watch, check: Check, images: Window | None, path: Path)
         watch.reference,
         images,
         read_history(watch.root, watch.run_id, tuple(TITLES)),
+        notes=notes,
         rate=settings.false_alarm_rate,
         period_days=settings.period_days,
     )
@@ -203,7 +228,7 @@ def _say_table(watch: Watch, check: Check) -> str:
 
 
 def _announce(watch: Watch, check: Check, report: Path) -> None:
-    """Tell Prefect, whose automation may start a training, and whoever is notified; start one here if that is set."""
+    """Tell Prefect, whose automation may start a training, and whoever is notified."""
     champion = watch.champion
     facts = {
         "model": champion.name,
@@ -216,16 +241,3 @@ def _announce(watch: Watch, check: Check, report: Path) -> None:
     resource = {"prefect.resource.id": f"ferrule.model.{champion.name}", "prefect.resource.name": champion.name}
     emit_event(EVENT, resource, payload=facts)
     notify(watch.root, "drift", f"Version {champion.version} of {champion.name}: {check.sentence}", facts)
-    if watch.params.monitoring.start_training:
-        _start_training()
-
-
-def _start_training() -> None:
-    """Start the deployment of the training, and do not wait for it."""
-    try:
-        run_deployment(TRAINING, timeout=0, as_subflow=False)
-    except ObjectNotFound:
-        get_run_logger().warning(
-            f"Expected the deployment {TRAINING} to start a training after drift; the server has none; "
-            "run `prefect deploy --all`, or set monitoring.start_training to false."
-        )

@@ -20,7 +20,7 @@ from ferrule.promotion.contest import (
     tabulate_decision,
 )
 from ferrule.promotion.decision import Decision, Verdict, decide_promotion
-from ferrule.promotion.evidence import measure, read_candidate
+from ferrule.promotion.evidence import digest_question, measure, read_candidate
 from ferrule.promotion.gate import Evidence, Gate
 from ferrule.registry.aliases import (
     CHALLENGER,
@@ -28,12 +28,14 @@ from ferrule.registry.aliases import (
     PROMOTION,
     OvertakenError,
     carry_out,
+    end_decision,
+    find_refusal,
     find_withdrawal,
     note_decision,
     open_decision,
     read_history,
 )
-from ferrule.registry.ledger import DONE, ENDED, JUDGING, REFUSED, claim_look, log_evidence, who_am_i
+from ferrule.registry.ledger import DONE, JUDGING, REFUSED, REPORT, Entry, claim_look, log_evidence, who_am_i
 from ferrule.registry.versions import VersionInfo, describe_version, find_version
 from ferrule.tracking import digest_test_set
 from flows.approval import answer_waiting, wait_for_person
@@ -73,12 +75,11 @@ class Promotion:
 
 @dataclass(frozen=True)
 class Case:
-    """A challenger before the gate: the entry of the ledger that is open for it, both versions, and the evidence."""
+    """A challenger before the gate: what is known of both versions, and once it was gathered, the evidence."""
 
-    run_id: str
     challenger: Candidate
     champion: Candidate | None
-    evidence: Evidence | None
+    evidence: Evidence | None = None
 
     def decide(self, gate: Gate, verdict: Verdict | None = None) -> Decision:
         """Return what the gate, or in the mode `manual` a person, says."""
@@ -99,6 +100,8 @@ def promote_challenger(
     root: Path | None = None, approve: bool | None = None, why: str = "", who: str = "somebody"
 ) -> Promotion:
     """Let the challenger be judged by the section `promotion` of params.yaml, and move `champion` if it passes.
+
+    What was refused over the very same facts is refused with the reason of then, and neither noted nor told again.
 
     In the mode `manual` a person decides: the run pauses for that, unless `approve`, `why` and `who` tell already.
     Raises RegistryError where there is no challenger, and ParameterError for a verdict in another mode.
@@ -140,32 +143,48 @@ def _promote(root: Path, params: Params, verdict: Verdict | None) -> Promotion:
     challenger, champion = describe_version(root, name, CHALLENGER), find_version(root, name, CHAMPION)
     if champion is not None and champion.version == challenger.version:
         return Promotion(challenger.version, "unchanged", (f"Version {challenger.version} is the champion already.",))
+    history, pair = read_history(root, name), (challenger.model_md5, champion.model_md5 if champion else None)
+    case = read_case(root, challenger, champion, history)
+    question = digest_question(pair, case.challenger, case.champion, read_gate(params), comparison_settings(params))
+    earlier = None if verdict else find_refusal(history, question)
+    if earlier:
+        return _refuse_again(challenger.version, earlier)
     before = champion.version if champion else None
     run_id = open_decision(root, name, PROMOTION, before, challenger.version)
     try:
         note_decision(root, run_id, JUDGING, flow_run_id=str(flow_run.id))
-        case = gather_case(root, params, run_id, challenger, champion)
-        decision = _conclude(root, params, case, verdict)
-        _record(root, params, case, decision)
-        return _act(root, name, case, decision)
-    except OvertakenError:
-        raise
+        case = gather_evidence(root, params, run_id, case, challenger, champion)
+        decision = _conclude(root, params, run_id, case, verdict)
+        _record(root, params, run_id, case, decision)
+        _act(root, name, run_id, decision, question)
     except BaseException as error:
-        note_decision(root, run_id, ENDED, why=f"It broke off: {error!r}")
+        end_decision(root, run_id, f"It broke off: {error!r}")
         raise
+    return _tell(root, name, case, decision)
 
 
-def gather_case(root: Path, params: Params, run_id: str, challenger: VersionInfo, champion: VersionInfo | None) -> Case:
-    """Gather the evidence: both on test images that are new to both, and how large and fast they are.
+def read_case(root: Path, challenger: VersionInfo, champion: VersionInfo | None, history: list[Entry]) -> Case:
+    """Return what the store knows of both."""
+    withdrawn = find_withdrawal(history, challenger.version, challenger.model_md5)
+    one = replace(read_candidate(root, challenger), withdrawn=withdrawn)
+    return Case(one, read_candidate(root, champion) if champion else None)
+
+
+def _refuse_again(version: str, earlier: Entry) -> Promotion:
+    since = f"Nothing has changed since it was refused on {earlier.when[:10]} (entry {earlier.number} of the ledger)."
+    return Promotion(version, "refused", (since, earlier.why))
+
+
+def gather_evidence(
+    root: Path, params: Params, run_id: str, case: Case, challenger: VersionInfo, champion: VersionInfo | None
+) -> Case:
+    """Return the case with the evidence: both on test images that are new to both, and how large and fast they are.
 
     A champion that was not asked about these images is asked now. The comparison is counted before it is made.
     """
-    withdrawn = find_withdrawal(read_history(root, challenger.name), challenger.version)
-    one = replace(read_candidate(root, challenger), withdrawn=withdrawn)
-    known = {"challenger": (challenger, one)}
-    if champion is None:
-        return Case(run_id, measure(root, known)["challenger"], None, None)
-    other, evidence = read_candidate(root, champion), None
+    one, other, evidence = case.challenger, case.champion, None
+    if champion is None or other is None:
+        return replace(case, challenger=measure(root, {"challenger": (challenger, one)})["challenger"])
     if not find_obstacle(one, other):
         assert one.predictions is not None, "find_obstacle refuses it"
         test_md5 = digest_test_set(one.predictions)
@@ -174,8 +193,8 @@ def gather_case(root: Path, params: Params, run_id: str, challenger: VersionInfo
         comparison = compare_candidates(one, other, **comparison_settings(params))
         assert comparison is not None, "complete_predictions asks the champion about every image"
         evidence = Evidence(comparison, look)
-    measured = measure(root, known | {"champion": (champion, other)})
-    return Case(run_id, measured["challenger"], measured["champion"], evidence)
+    measured = measure(root, {"challenger": (challenger, one), "champion": (champion, other)})
+    return Case(measured["challenger"], measured["champion"], evidence)
 
 
 @task(task_run_name="move-champion", cache_policy=NO_CACHE, persist_result=False)
@@ -190,33 +209,38 @@ def read_gate(params: Params) -> Gate:
     return Gate(**{field.name: values[field.name] for field in fields(Gate)})
 
 
-def _conclude(root: Path, params: Params, case: Case, verdict: Verdict | None) -> Decision:
+def _conclude(root: Path, params: Params, run_id: str, case: Case, verdict: Verdict | None) -> Decision:
     """Return the decision, a person's where one is asked for; that waits."""
     gate = read_gate(params)
     decision = case.decide(gate, verdict)
     if decision.waits:
         report, hours = case.report(decision), params.promotion.approval_hours
         create_markdown_artifact(key="approval", markdown=report, description="What a person has to decide")
-        decision = case.decide(gate, wait_for_person(root, case.run_id, case.challenger.version, report, hours))
+        decision = case.decide(gate, wait_for_person(root, run_id, case.challenger.version, report, hours))
     return decision
 
 
-def _record(root: Path, params: Params, case: Case, decision: Decision) -> None:
+def _record(root: Path, params: Params, run_id: str, case: Case, decision: Decision) -> None:
     """Put the numbers and the report into the ledger, and the report before whoever looks at Prefect."""
     gate, report = read_gate(params), case.report(decision)
     content = json.dumps(describe_decision(decision, gate, case.evidence), indent=2)
     metrics = list_metrics(case.challenger, case.champion, gate, case.evidence)
-    log_evidence(root, case.run_id, metrics, {"decision.json": content, "decision.md": report})
+    log_evidence(root, run_id, metrics, {"decision.json": content, REPORT: report})
     create_markdown_artifact(key="promotion", markdown=report, description="The gate's decision")
 
 
-def _act(root: Path, name: str, case: Case, decision: Decision) -> Promotion:
-    """Move the alias or leave it, write down which, and tell who wants to know."""
-    version, why = case.challenger.version, " ".join(decision.reasons)
+def _act(root: Path, name: str, run_id: str, decision: Decision, question: str) -> None:
+    """Move the alias or leave it, and write down which."""
+    why = " ".join(decision.reasons)
     if decision.promote:
-        move_champion(root, name, case.run_id, why)
+        move_champion(root, name, run_id, why)
     else:
-        note_decision(root, case.run_id, REFUSED, why=why)
+        note_decision(root, run_id, REFUSED, why=why, question=question if decision.settled else "")
+
+
+def _tell(root: Path, name: str, case: Case, decision: Decision) -> Promotion:
+    """Tell what came of it, also who listens; the ledger is written by then, since that may take its time."""
+    version = case.challenger.version
     promotion = Promotion(version, "promoted" if decision.promote else "refused", decision.reasons)
     facts = {"model": name, "version": version, "champion_before": case.champion and case.champion.version}
     kind = "promotion" if decision.promote else "refusal"

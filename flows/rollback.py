@@ -5,8 +5,16 @@ from pathlib import Path
 import numpy as np
 
 from ferrule.errors import RegistryError
-from ferrule.registry.aliases import CHAMPION, ROLLBACK, carry_out, find_former, open_decision, read_history, reconcile
-from ferrule.registry.ledger import DONE
+from ferrule.registry.aliases import (
+    CHAMPION,
+    ROLLBACK,
+    carry_out,
+    list_champions,
+    list_former,
+    open_decision,
+    read_history,
+    reconcile,
+)
 from ferrule.registry.versions import find_version, load_version
 from ferrule.samples import IMAGE_SIZE
 from ferrule.store import has_store
@@ -42,7 +50,8 @@ def roll_back(root: Path, why: str, to: str | None = None) -> str:
 
 
 def _find_former(root: Path, name: str) -> str:
-    former = find_former(read_history(root, name))
+    """Return the last champion before this one that was not deleted."""
+    former = next((each for each in list_former(read_history(root, name)) if find_version(root, name, each)), None)
     if former is None:
         raise RegistryError(
             "Expected a champion before this one; the ledger knows none; `ferrule registry history` shows what there "
@@ -52,16 +61,17 @@ def _find_former(root: Path, name: str) -> str:
 
 
 def _expect_former_champion(root: Path, name: str, version: str) -> None:
-    """Raise RegistryError where the version is gone or never was the champion."""
-    if not version.isdecimal() or find_version(root, name, version) is None:
+    """Raise RegistryError where the version is gone, or neither it nor another of its bytes was the champion."""
+    info = find_version(root, name, version) if version.isdecimal() else None
+    if info is None:
         raise RegistryError(
             f"Expected the number of a version of {name!r}; {version} is none; see `ferrule registry list`."
         )
-    held = {entry.after for entry in read_history(root, name) if entry.alias == CHAMPION and entry.state == DONE}
-    if version not in held:
+    moves = list_champions(read_history(root, name))
+    if not any(entry.brought(version, info.model_md5) for entry in moves):
         raise RegistryError(
             f"Expected a version that was the champion before; version {version} never was, so it has not passed the "
-            "gate; make it the challenger and run `ferrule promote`."
+            "gate; check out its commit (`ferrule registry list`) and run `ferrule run`, which puts it there."
         )
 
 

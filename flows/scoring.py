@@ -1,11 +1,9 @@
 """The scoring flow: what is new in the inbox is scored, once, one task an input."""
 
-import errno
 import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,52 +16,29 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
 from ferrule.calibration import apply_temperature, fit_temperature
+from ferrule.embeddings import attach_embeddings
 from ferrule.emotions import class_ids
-from ferrule.errors import FerruleError, RegistryError, WorkflowError
+from ferrule.errors import FerruleError, RegistryError
 from ferrule.layouts.listing import list_visible
 from ferrule.layouts.streaming import digest_input
 from ferrule.predictions import read_probabilities
 from ferrule.pretrained import load_pretrained
 from ferrule.registry.versions import CHAMPION, VersionInfo, describe_version, load_network
 from ferrule.scoring.abstention import Abstention, choose_threshold
-from ferrule.scoring.score import WORK, Scorer, attach_embeddings, score_input
-from ferrule.scoring.scored import FOLDER, INBOX, NAME_DIGITS, ScoredInput, find_scored
+from ferrule.scoring.score import WORK, Scorer, score_input
+from ferrule.scoring.scored import FOLDER, INBOX, find_scored
 from ferrule.tracking import EVALUATION_FOLDER, TEST_TAG, read_table
 from flows.notifications import report_failure
+from flows.outcomes import IncompleteError, InputRun, mark_copy, mark_failure, report_news, tabulate_input
 from flows.pretrained import PRETRAINED_TAG
-from flows.tasks import RETRIES, RETRY_DELAY, TRANSIENT
+from flows.tasks import RETRIES, RETRY_DELAY, is_transient
 from pipelines.params import load_params
 from pipelines.sections import Scoring
 
-# What a file server across a network says when it is away for a moment.
-_PASSING = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ECONNRESET, errno.EHOSTUNREACH, errno.ENETUNREACH}
+_LOCK_DIGITS = 2  # of the input's SHA-256: 256 files, however many inputs
 
 
-@dataclass(frozen=True)
-class InputRun:
-    """What became of an input: `outcome` is scored, known (an earlier scoring stands), busy (another has it) or failed.
-
-    `told` is what its file of predictions says, `reason` why there is none.
-    """
-
-    source: str
-    outcome: str
-    seconds: float = 0.0
-    told: ScoredInput | None = None
-    reason: str = ""
-
-
-class IncompleteError(WorkflowError):
-    """Some inputs could not be scored; `runs` has what became of all."""
-
-    def __init__(self, runs: list[InputRun]) -> None:
-        failed = [run for run in runs if run.outcome == "failed"]
-        first = f"the first, {failed[0].source}: {failed[0].reason}"
-        super().__init__(f"Expected to score {len(runs)} inputs; {len(failed)} were not; {first}")
-        self.runs = runs
-
-
-@flow(name="scoring", on_failure=[report_failure], on_crashed=[report_failure])
+@flow(name="scoring", on_failure=[report_news], on_crashed=[report_failure])
 def score_inbox(
     root: Path | None = None,
     inbox: Path | None = None,
@@ -86,8 +61,11 @@ def score_inbox(
     version = describe_version(root, name, which).version  # what the alias means now holds for the whole run
     rule = load_model(root, name, version)
     get_run_logger().info(rule)
-    runs = [_run_task(path, root, name, version, again) for path in inputs]
-    create_table_artifact(key="scoring", table=[_tabulate(run) for run in runs], description=rule)
+    runs: list[InputRun] = []
+    for path in inputs:
+        runs.append(mark_copy(_run_task(path, root, name, version, again), runs))
+    runs = [mark_failure(root, path, run) for path, run in zip(inputs, runs, strict=True)]
+    create_table_artifact(key="scoring", table=[tabulate_input(run) for run in runs], description=rule)
     if any(run.outcome == "failed" for run in runs):
         raise IncompleteError(runs)
     return runs
@@ -101,18 +79,6 @@ def list_inputs(root: Path, inbox: Path | None) -> list[Path]:
     own = root / FOLDER / INBOX
     own.mkdir(parents=True, exist_ok=True)
     return list_visible((inbox or own).resolve())
-
-
-def is_transient(task: Any, task_run: Any, state: Any) -> bool:
-    """Tell Prefect to retry: only where a network, or a server across it, was at fault."""
-    error = state.result(raise_on_failure=False)
-    while isinstance(error, BaseException):
-        if isinstance(error, ConnectionError | TimeoutError) or getattr(error, "errno", None) in _PASSING:
-            return True
-        if TRANSIENT.search(str(error)):
-            return True
-        error = error.__cause__
-    return False
 
 
 _PATIENT: dict[str, Any] = {
@@ -211,11 +177,14 @@ def _run_task(path: Path, root: Path, name: str, version: str, again: bool) -> I
 
 @contextmanager
 def _locked(root: Path, input_sha256: str) -> Iterator[bool]:
-    """Tell whether the input is this process' own inside the block."""
+    """Tell whether the input is this process' own inside the block.
+
+    Inputs share 256 files, which stay; another input's may make one look busy, and it is scored the next time.
+    """
     folder = root / FOLDER / WORK
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(folder / f"{input_sha256[:NAME_DIGITS]}.lock", blocking=False):
+        with FileLock(folder / f"{input_sha256[:_LOCK_DIGITS]}.lock", blocking=False):
             yield True
     except Timeout:
         yield False
@@ -230,11 +199,3 @@ def _read_card_temperature(info: VersionInfo) -> float:
             "its run has none; train again (`ferrule run`), or import the pretrained model again."
         )
     return card.temperature
-
-
-def _tabulate(run: InputRun) -> dict[str, Any]:
-    """Return a row of the table of inputs in Prefect's UI."""
-    told = run.told if run.outcome == "scored" else None
-    counts = (told.images, told.answered, told.images - told.answered, told.rejects) if told else ("", "", "", "")
-    columns = dict(zip(("images", "answered", "abstained", "rejects"), counts, strict=True))
-    return {"input": run.source, "outcome": run.outcome, **columns, "reason": run.reason}

@@ -1,5 +1,6 @@
 """The one task of the training flow: a DVC stage. DVC decides whether it runs; Prefect decides when, and retries."""
 
+import errno
 import re
 import time
 from dataclasses import dataclass
@@ -19,10 +20,13 @@ RETRIES = 2
 RETRY_DELAY = 10  # seconds
 
 # What a failed stage prints when the network, or a server across it, was at fault; nothing else is worth a retry.
-TRANSIENT = re.compile(
+_TRANSIENT = re.compile(
     r"ConnectionError|ConnectionRefused|ConnectionReset|Max retries exceeded|Temporary failure in name resolution"
     r"|timed out|EndpointConnectionError|503 Service Unavailable|database is locked|is busy, it is being blocked by"
 )
+
+# What a file server across a network says when it is away for a moment.
+_PASSING = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ECONNRESET, errno.EHOSTUNREACH, errno.ENETUNREACH}
 
 # What DVC says after each stage, ten times a run: what it always does, and what one might do next.
 _HINT = re.compile(
@@ -40,13 +44,14 @@ class StageRun:
 
 
 def is_transient(task: Any, task_run: Any, state: Any) -> bool:
-    """Tell Prefect to retry: only where the stage's last lines speak of the network."""
-    try:
-        state.result()
-    except WorkflowError as error:
-        return bool(TRANSIENT.search(str(error)))
-    except Exception:  # any other error is a fault of ours, and stays one
-        return False
+    """Tell Prefect to retry: only where a network, or a server across it, was at fault."""
+    error = state.result(raise_on_failure=False)
+    while isinstance(error, BaseException):
+        if isinstance(error, ConnectionError | TimeoutError) or getattr(error, "errno", None) in _PASSING:
+            return True
+        if _TRANSIENT.search(str(error)):
+            return True
+        error = error.__cause__
     return False
 
 

@@ -10,6 +10,7 @@ import time
 import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 
 from ferrule.errors import WorkflowError
@@ -17,7 +18,9 @@ from flows.project import start_guarded, stop_guarded
 from flows.standing import find_standing
 
 HOST = "127.0.0.1"
+HEALTH = {"MLflow": "/health", "Prefect": "/api/health"}  # the path that answers once it is up
 START_TIMEOUT = 180  # seconds; MLflow makes its database on first use, which takes a slow machine a minute
+REMOTE_TIMEOUT = 10  # seconds for a server that is not ours to start
 POLL = 0.5  # seconds
 
 
@@ -28,12 +31,31 @@ class Server:
     name: str
     command: tuple[str, ...]
     port: int
-    health: str  # the path that answers once it is up
 
     @property
     def address(self) -> str:
         """Where it is reached."""
         return f"http://{HOST}:{self.port}"
+
+
+def plan_servers(root: Path, mlflow_port: int, prefect_port: int) -> tuple[list[Server], dict[str, str]]:
+    """Return the servers to start, and the addresses of MLflow and Prefect by name.
+
+    Where MLFLOW_TRACKING_URI names a server, that is MLflow; raises WorkflowError where it does not answer.
+    """
+    from ferrule.store import is_server, server_address, store_uri
+
+    servers = [prefect_server(prefect_port)]
+    if is_server(store_uri(root)):
+        remote = {"MLflow": server_address(store_uri(root))}
+        if not answers("MLflow", remote["MLflow"], REMOTE_TIMEOUT):
+            raise WorkflowError(
+                f"Expected an MLflow server at {remote['MLflow']}, which MLFLOW_TRACKING_URI names; it does not "
+                "answer; start it, or unset the variable."
+            )
+    else:
+        remote, servers = {}, [mlflow_server(root, mlflow_port), *servers]
+    return servers, remote | {server.name: server.address for server in servers}
 
 
 def mlflow_server(root: Path, port: int) -> Server:
@@ -42,12 +64,12 @@ def mlflow_server(root: Path, port: int) -> Server:
 
     quieten_mlflow()
     command = ("mlflow", "server", "--workers", "1", "--backend-store-uri", store_uri(root))
-    return Server("MLflow", command, port, "/health")
+    return Server("MLflow", command, port)
 
 
 def prefect_server(port: int) -> Server:
     """Return Prefect's server on the database that prefect.toml names."""
-    return Server("Prefect", ("prefect", "server", "start"), port, "/api/health")
+    return Server("Prefect", ("prefect", "server", "start"), port)
 
 
 @contextlib.contextmanager
@@ -90,9 +112,10 @@ def expect_running(processes: Mapping[str, subprocess.Popen]) -> None:
             raise WorkflowError(f"Expected {name} to go on; it ended; see logs/{name.lower()}.log, and start again.")
 
 
-def answers(address: str) -> bool:
-    """Tell whether a GET of `address` succeeds."""
-    with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=2):  # noqa: S310  # our own address
+def answers(name: str, address: str, timeout: float = 2) -> bool:
+    """Tell whether the server `name` at `address` says within `timeout` seconds that it is up."""
+    with contextlib.suppress(OSError, HTTPException):
+        urllib.request.urlopen(address + HEALTH[name], timeout=timeout).close()  # noqa: S310  # http, as we asked for
         return True
     return False
 
@@ -144,7 +167,7 @@ def _expect_free(server: Server) -> None:
 def _wait_until_healthy(server: Server, process: subprocess.Popen) -> None:
     deadline = time.monotonic() + START_TIMEOUT
     while time.monotonic() < deadline and process.poll() is None:
-        if answers(server.address + server.health):
+        if answers(server.name, server.address):
             return
         time.sleep(POLL)
     raise WorkflowError(

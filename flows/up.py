@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ferrule.errors import WorkflowError
 from flows.standing import standing_alone, tell_addresses
-from flows.ui import POLL, START_TIMEOUT, answers, mlflow_server, prefect_server, run_logged, serve
+from flows.ui import POLL, START_TIMEOUT, answers, plan_servers, run_logged, serve
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -30,21 +30,21 @@ class Operation:
 
 
 @contextlib.contextmanager
-def operate(root: Path, mlflow_port: int, prefect_port: int) -> Iterator[Operation]:
+def operate(root: Path, mlflow_port: int, prefect_port: int, *, takes_runs: bool = True) -> Iterator[Operation]:
     """Start everything and give it once it is healthy; at the end cancel the runs under way and stop everything.
 
-    Sets PREFECT_API_URL, so it is to be entered before Prefect is imported. Raises WorkflowError where one stands
-    already, a port is taken, or something does not start.
+    Without `takes_runs` the worker leaves what is due as it is: that is to prove that everything starts. Sets
+    PREFECT_API_URL, so it is to be entered before Prefect is imported. Raises WorkflowError where one stands already, a
+    port is taken, or something does not start.
     """
-    servers = (mlflow_server(root, mlflow_port), prefect_server(prefect_port))
-    addresses = {server.name: server.address for server in servers}
+    servers, addresses = plan_servers(root, mlflow_port, prefect_port)
     with standing_alone(root), serve(root, *servers) as processes:
         os.environ["PREFECT_API_URL"] = f"{addresses['Prefect']}/api"
         from flows.deployments import Target, deploy
 
-        deploy(root, Target())
+        deploy(root, Target(), replace=True)  # the server is this project's, which may have been moved
         close_lost_runs()
-        with _work(root) as worker:
+        with work(root, takes_runs=takes_runs) as worker:
             expect_sound(root, addresses, START_TIMEOUT)
             tell_addresses(root, addresses)
             yield Operation(addresses, {**processes, WORKER: worker})
@@ -60,7 +60,7 @@ def expect_sound(root: Path, addresses: Mapping[str, str], patience: float = 0) 
 
     deadline = time.monotonic() + patience
     while True:
-        silent = [name for name, address in addresses.items() if not answers(address)]
+        silent = [name for name, address in addresses.items() if not answers(name, address)]
         faults = [f"{name} does not answer at {addresses[name]}" for name in silent] or find_faults(root)
         if not faults:
             return
@@ -81,11 +81,15 @@ def close_lost_runs() -> None:
 
 
 @contextlib.contextmanager
-def _work(root: Path) -> Iterator[subprocess.Popen]:
-    """Run a worker; what it has under way at the end is cancelled, since a worker would wait for it."""
+def work(root: Path, *, takes_runs: bool = True) -> Iterator[subprocess.Popen]:
+    """Run a worker; what it has under way at the end is cancelled, since a worker would wait for it.
+
+    Without `takes_runs` it asks for runs, by which deployments become ready, and leaves them as they are.
+    """
     from flows.deployments import POOL
 
-    command = ("prefect", "worker", "start", "--pool", POOL, "--type", "process")
+    limit = () if takes_runs else ("--limit", "0")
+    command = ("prefect", "worker", "start", "--pool", POOL, "--type", "process", *limit)
     with run_logged(root, WORKER, command, PREFECT_WORKER_ENABLE_CANCELLATION="true") as worker:
         try:
             yield worker

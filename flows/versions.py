@@ -1,5 +1,7 @@
 """What `ferrule registry` prints and writes: the versions, the ledger, two versions beside each other."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
@@ -8,13 +10,14 @@ from rich.table import Table
 
 from ferrule.errors import RegistryError
 from ferrule.registry.aliases import read_history
+from ferrule.registry.ledger import read_report
 from ferrule.registry.versions import VersionInfo, list_versions
 from ferrule.store import has_store
 from flows.comparing import Pairing, read_images
 from pipelines.params import load_params
 
 SCORES = {"test_accuracy": "test accuracy", "test_macro_f1": "test macro F1", "test_ece": "calibration error"}
-REASON = 160  # characters of a reason in the table; MLflow's experiment `promotions` has all of it
+REASON = 160  # characters of a reason in the table; `print_entry` has all of it
 
 
 def print_versions(root: Path) -> None:
@@ -48,6 +51,24 @@ def print_history(root: Path) -> None:
         when = entry.when[:16].replace("T", " ")
         table.add_row(str(entry.number), when, entry.action, entry.alias, *moved, entry.state, entry.who, why)
     _console().print(table)
+
+
+def print_entry(root: Path, number: int) -> None:
+    """Print one entry of the ledger whole: its facts, and what was found where two versions were compared."""
+    name = load_params(root).register.model_name
+    entry = next((each for each in read_history(root, name) if each.number == number), None)
+    if entry is None:
+        raise RegistryError(
+            f"Expected an entry of {name!r}; there is no number {number}; see `ferrule registry history`."
+        )
+    moved = f"{entry.alias} from {entry.before or 'none'} to {entry.after or 'none'}"
+    facts = f"**Entry {number}: {entry.action} of {moved}, {entry.state}**, by {entry.who}, {entry.when} UTC."
+    print_markdown(f"{facts}\n\n{entry.why}\n\n{read_report(root, entry.run_id) or ''}")
+
+
+def tell_history(root: Path) -> str:
+    """Return the ledger as JSON, oldest first, for scripts."""
+    return json.dumps([asdict(entry) for entry in read_history(root, load_params(root).register.model_name)], indent=2)
 
 
 def print_markdown(text: str) -> None:

@@ -10,11 +10,11 @@ import pandas as pd
 from ferrule.charts.evaluation import class_chart, confusion_chart, mistakes_sheet, reliability_chart
 from ferrule.charts.style import save_figure
 from ferrule.charts.training import learning_curves
+from ferrule.embeddings import embed
 from ferrule.emotions import class_ids
 from ferrule.errors import DataError
 from ferrule.inference import predict_probabilities
 from ferrule.metrics import calibration_table, confusion_matrix
-from ferrule.monitoring.drift import embed
 from ferrule.network import load_network
 from ferrule.predictions import list_seen, read_probabilities, score_predictions, select_held_out, tabulate_predictions
 from ferrule.samples import load_samples
@@ -36,6 +36,7 @@ def run(params: Params, root: Path) -> None:
     split = pd.read_parquet(artifacts / "split" / "split.parquet")
     held_out = select_held_out(samples.table, split)
     images = samples.images[held_out["row"].to_numpy()]
+    print(f"asking the network about {len(images):,} images, plain and in {len(ALL)} views each", flush=True)
     predictions, embeddings = _predict(artifacts / "train" / "model.keras", images, held_out, classes)
     settings = {"bootstrap": params.evaluate.bootstrap, "bins": params.evaluate.calibration_bins, "seed": params.seed}
     metrics = score_predictions(predictions, held_out, classes, **settings)

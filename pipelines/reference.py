@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ferrule.monitoring.drift import summarize_embeddings
 from ferrule.monitoring.reference import TABLE, summarize_reference, tabulate_reference, write_reference
 from ferrule.samples import load_samples
 from pipelines.folders import fresh_folder
@@ -14,7 +13,7 @@ from pipelines.params import Params
 
 
 def run(params: Params, root: Path) -> None:
-    """Write reference.parquet, reference.json and embeddings.npz from the validation rows of evaluate's predictions.
+    """Write reference.parquet and reference.json from the validation rows of evaluate's predictions.
 
     The model is not loaded again: evaluate has kept what it says of these images.
     """
@@ -25,10 +24,8 @@ def run(params: Params, root: Path) -> None:
     images = samples.images[samples.table["sample_id"].isin(val["sample_id"]).to_numpy()]
     embeddings = np.load(artifacts / "evaluate" / "embeddings.npy")
     table, temperature = tabulate_reference(val, images, classes)
-    summary = summarize_reference(table, temperature, classes, bins=params.reference.bins)
-    mean, covariance = summarize_embeddings(embeddings)
+    summary = summarize_reference(table, temperature)
     with fresh_folder(artifacts / "reference") as out:
         write_reference(table, embeddings, out / TABLE)
         (out / "reference.json").write_text(json.dumps(summary, indent=2) + "\n")
-        np.savez(out / "embeddings.npz", mean=mean, covariance=covariance)
     print(f"reference of {len(val):,} validation images: mean confidence {table['confidence'].mean():.1%}")

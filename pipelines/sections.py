@@ -131,13 +131,6 @@ class Register:
 
 
 @dataclass(frozen=True, config=STRICT)
-class Reference:
-    """What drift is later measured against."""
-
-    bins: Annotated[int, Field(ge=5, le=200)]
-
-
-@dataclass(frozen=True, config=STRICT)
 class Promotion:
     """The gate before the champion alias."""
 
@@ -183,7 +176,6 @@ class Monitoring:
     min_accuracy_loss: Fraction
     min_calibration_gap: Fraction
     cool_down_days: Annotated[float, Field(ge=0)]
-    start_training: bool
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -201,7 +193,6 @@ class Params:
     train: Train
     evaluate: Evaluate
     register: Register
-    reference: Reference
     promotion: Promotion
     scoring: Scoring
     monitoring: Monitoring

@@ -14,6 +14,9 @@ from flows.project import run_dvc
 REPOSITORY = Path(__file__).parents[1]
 REAL_DATA = Path(os.environ.get("FERRULE_FER2013", REPOSITORY.parent / "shared" / "data"))
 
+# Where a shell starts the tests in the background, SIGINT is ignored in all that they start.
+HEAR_CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+
 
 @pytest.fixture(scope="session")
 def fer2013() -> Path:

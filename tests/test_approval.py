@@ -8,7 +8,7 @@ import pytest
 import yaml
 from prefect.client.orchestration import get_client
 from prefect.flow_runs import resume_flow_run
-from trained_project import write_trained_project
+from trained_project import copy_project, write_trained_project
 
 from ferrule.registry.aliases import CHAMPION, read_history
 from ferrule.registry.versions import find_version
@@ -39,9 +39,7 @@ def root(made, tmp_path, monkeypatch):
     if not (made / "mlruns").exists():
         for stage in (evaluate, reference, register):
             stage.run(load_params(made), made)
-    import shutil
-
-    return shutil.copytree(made, tmp_path / "project")
+    return copy_project(made, tmp_path / "project")
 
 
 class Asked:
@@ -114,6 +112,10 @@ def test_the_command_line_answers_the_run_that_waits(root):
     decisions = [each for each in read_history(root, "ferrule") if each.action == "promotion"]
     assert [each.state for each in decisions] == ["refused"]
     assert find_version(root, "ferrule", CHAMPION) is None
+    again = promote_challenger(root)  # asks nobody, or it would wait
+    assert again.outcome == "refused"
+    assert "too weak" in again.sentence
+    assert answer_challenger(root, approve=True, why="I have seen it again").outcome == "promoted"
 
 
 def test_without_a_run_that_waits_the_command_line_decides(root):
@@ -130,6 +132,7 @@ def test_data_that_did_not_pass_validation_cannot_be_approved(root):
     assert "The data behind it did not pass validation." in refused.sentence
 
 
+@pytest.mark.slow
 def test_where_nobody_decides_in_time_it_is_refused(root):
     params = yaml.safe_load((root / "params.yaml").read_text())
     params["promotion"]["approval_hours"] = 2 / 3600
@@ -137,3 +140,4 @@ def test_where_nobody_decides_in_time_it_is_refused(root):
     refused = promote_challenger(root)
     assert refused.outcome == "refused"
     assert "Refused by the time limit: nobody decided within" in refused.sentence
+    assert read_history(root, "ferrule")[-1].question == "", "the next run asks again"

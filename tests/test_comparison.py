@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
+from ferrule.holm import holm
 from ferrule.metrics import score
-from ferrule.promotion.comparison import Said, compare, holm, mcnemar, not_inferior
+from ferrule.promotion.comparison import Said, compare, mcnemar, not_inferior
 
 CLASSES = ("angry", "happy", "sad")
 

@@ -187,6 +187,7 @@ def test_a_folder_as_remote_gives_the_same_bytes_back(project, csv, tmp_path):
     assert digests(project / "data") == before
 
 
+@pytest.mark.slow
 def test_s3_as_remote_gives_the_same_bytes_back(project, csv, monkeypatch):
     moto = pytest.importorskip("moto.server", reason="needs the dev extra")
     boto3 = pytest.importorskip("boto3")

@@ -6,17 +6,21 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
+from functools import partial
 from zoneinfo import ZoneInfo
 
 import pytest
 import yaml
 from conftest import REPOSITORY
 from prefect.client.orchestration import get_client
+from prefect.events import Event
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from ferrule.errors import WorkflowError
-from flows.deployments import Target, aim, asking_server, deploy, ensure_pool, find_faults, read_names
+from flows.deployments import Target, aim, asking_server, deploy, ensure_pool, find_faults, read_deployed, read_names
 from flows.ui import prefect_server, serve
+from flows.up import work
 
 TEXT = (REPOSITORY / "prefect.yaml").read_text()
 CONTENT = yaml.safe_load(TEXT)
@@ -73,11 +77,10 @@ def project(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def deployed(project):
-    """Give the deployments on the server by name, after deploying twice: the second changes nothing."""
-    first = deploy(project, Target())
-    assert deploy(project, Target()) == first == NAMES
-    with get_client(sync_client=True) as client:
-        yield {found.name: found for found in client.read_deployments()}
+    """Give the deployments on the server by name."""
+    assert deploy(project, Target()) == NAMES
+    with asking_server() as client:
+        yield read_deployed(client, project)
 
 
 def test_every_deployment_arrives_as_it_is_written(project, deployed):
@@ -109,16 +112,40 @@ def test_without_a_worker_each_fault_is_named(project, deployed):
     assert faults[1:] == [f"the deployment {name} is not ready" for name in NAMES]
 
 
-def test_drift_starts_a_training_and_a_training_a_promotion(deployed):
-    from prefect.events import emit_event
+CONTAINERS = Target("containers", "docker", "registry.example/ferrule:1", "/project")
 
-    emit_event("ferrule.drift", {"prefect.resource.id": "ferrule.model.faces"})
+
+def test_a_worker_that_takes_no_runs_makes_all_ready_and_leaves_what_is_due(project, deployed, monkeypatch):
+    monkeypatch.setenv("PREFECT_API_URL", PREFECT_API_URL.value())
+    monkeypatch.setenv("PREFECT_API_AUTH_STRING", PASSWORD)
+    with asking_server() as client:
+        due = client.create_flow_run_from_deployment(deployed["scoring"].id)
+        with work(project, takes_runs=False):
+            wait_for(lambda: not find_faults(project))
+        assert client.read_flow_run(due.id).state.is_scheduled()
+
+
+def test_drift_starts_a_training_and_a_training_a_promotion(deployed):
     training = {"prefect.resource.id": f"prefect.deployment.{deployed['training'].id}"}
     related = [{**training, "prefect.resource.role": "deployment", "prefect.resource.name": "training"}]
-    emit_event("prefect.flow-run.Completed", {"prefect.resource.id": "prefect.flow-run.another"}, related=related)
-    wanted = {deployed["training"].id, deployed["promotion"].id}
-    with get_client(sync_client=True) as client:
-        wait_for(lambda: wanted <= {run.deployment_id for run in client.read_flow_runs() if not run.auto_scheduled})
+    tag = {"prefect.resource.id": "prefect.tag.ferrule", "prefect.resource.role": "tag"}
+    completed = partial(Event, event="prefect.flow-run.Completed")
+    events = [
+        completed(resource={"prefect.resource.id": "prefect.flow-run.of-another-project"}, related=related),
+        completed(resource={"prefect.resource.id": "prefect.flow-run.another"}, related=[*related, tag]),
+        Event(event="ferrule.drift", resource={"prefect.resource.id": "ferrule.model.faces"}),
+    ]
+    # By the server's API: `emit_event` sends to the server that the first event of this process went to.
+    with asking_server() as client:
+        client.request("POST", "/events", json=[event.model_dump(mode="json") for event in events])
+        wait_for(lambda: started(client, deployed) == {"training": 1, "promotion": 1})
+
+
+def started(client, deployed):
+    """Count the runs of each deployment that an event started."""
+    names = {found.id: name for name, found in deployed.items()}
+    runs = (run for run in client.read_flow_runs() if run.created_by and run.created_by.type == "AUTOMATION")
+    return Counter(names[run.deployment_id] for run in runs)
 
 
 @pytest.mark.parametrize("kind", ["docker", "kubernetes"])
@@ -128,11 +155,36 @@ def test_a_pool_of_containers_takes_an_image_without_the_packages_of_its_worker(
         assert "image" in client.read_work_pool(kind).base_job_template["variables"]["properties"]
 
 
+@pytest.mark.slow
+def test_deploying_again_changes_nothing(project, deployed):
+    deploy(project, Target())
+    with asking_server() as client:
+        again = read_deployed(client, project)
+    for name, found in again.items():
+        assert (found.id, found.pull_steps, found.tags) == (
+            deployed[name].id,
+            deployed[name].pull_steps,
+            deployed[name].tags,
+        )
+
+
+@pytest.mark.usefixtures("deployed")
+def test_what_runs_in_another_folder_or_pool_is_not_overwritten_unasked(project, tmp_path):
+    for name in ("prefect.yaml", "flows"):
+        (tmp_path / name).symlink_to(project / name)
+    for root, target in ((tmp_path, Target()), (project, CONTAINERS)):
+        with pytest.raises(WorkflowError, match=rf"training runs in {project} \(pool ferrule\).*--replace"):
+            deploy(root, target)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("deployed")
 def test_deployments_go_to_containers(project):
-    deploy(project, Target("containers", "docker", "registry.example/ferrule:1", "/project"))
-    with get_client(sync_client=True) as client:
-        found = [entry for entry in client.read_deployments() if entry.work_pool_name == "containers"]
-    assert {entry.name for entry in found} == set(NAMES)
+    deploy(project, CONTAINERS, replace=True)
+    with asking_server() as client:
+        there = read_deployed(client, project)
+    found = [entry for entry in there.values() if entry.work_pool_name == "containers"]
+    assert set(there) == {entry.name for entry in found} == set(NAMES)
     assert {entry.job_variables["image"] for entry in found} == {"registry.example/ferrule:1"}
     assert {str(entry.pull_steps) for entry in found} == {
         "[{'prefect.deployments.steps.set_working_directory': {'directory': '/project'}}]"
@@ -141,7 +193,7 @@ def test_deployments_go_to_containers(project):
 
 def test_a_pool_of_another_type_is_refused(project, deployed):
     with pytest.raises(WorkflowError, match="to be of type docker; it is of type process"):
-        deploy(project, Target(type="docker"))
+        ensure_pool(Target(type="docker"))
 
 
 @pytest.mark.parametrize("path", ["/api", "/nothing-here"], ids=["no server", "another server"])
@@ -170,7 +222,7 @@ def test_the_command_says_what_containers_need(tmp_path):
     assert "--image and --folder" in done.stderr
 
 
-def wait_for(condition, seconds=90):
+def wait_for(condition, seconds=200):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline

@@ -22,7 +22,7 @@ from packaging.requirements import Requirement
 from ferrule.registry.aliases import move_alias, reconcile
 from ferrule.store import experiment_id, open_store
 from flows import checks
-from flows.checks import data, disk, processes, servers, settings, store, versions
+from flows.checks import data, disk, processes, scoring, servers, settings, store, versions
 from flows.checks.servers import Schedule
 from flows.commands.doctor import doctor
 from flows.data import FORMER, SAMPLE_MD5
@@ -147,7 +147,7 @@ class TestDoctor:
         assert snapshot(project) == before
 
     def test_every_check_that_there_is_is_made(self):
-        modules = (data, disk, processes, servers, settings, store, versions)
+        modules = (data, disk, processes, scoring, servers, settings, store, versions)
         found = {getattr(module, name) for module in modules for name in dir(module) if name.startswith("check_")}
         assert {check for check in found if check.__module__.startswith("flows.")} == set(CHECKS)
 
@@ -448,6 +448,15 @@ class TestStore:
         shutil.rmtree(registry / "mlruns" / "artifacts" / "model-1")
         assert only(store.check_files(registry), "Version 1 (champion) has lost its files").severity == "error"
 
+    def test_a_damaged_file_of_predictions(self, tmp_path):
+        assert scoring.check_scoring(tmp_path) == []
+        path = tmp_path / "scoring" / "predictions" / "date=2026-01-02" / "0123.parquet"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"")
+        (finding,) = scoring.check_scoring(tmp_path)
+        assert finding.severity == "error"
+        assert finding.remedy == "rm scoring/predictions/date=2026-01-02/0123.parquet"
+
     def test_a_registry_on_a_server(self, registry, serve_json, monkeypatch):
         (registry / "mlruns" / "mlflow.db").unlink()
         model = {"registered_model": {"aliases": [{"alias": "champion", "version": "7"}]}}
@@ -601,7 +610,8 @@ class TestServers:
         from prefect.states import Late
 
         monkeypatch.setenv("PREFECT_API_URL", PREFECT_API_URL.value())
-        names = [{"name": "doctored"}, {"name": "absent"}]
+        names = [{"name": name, "entrypoint": "ward.py:patient"} for name in ("doctored", "absent")]
+        (tmp_path / "ward.py").write_text("@flow\ndef patient(): ...\n")
         (tmp_path / "prefect.yaml").write_text(yaml.safe_dump({"deployments": names}))
 
         @flow

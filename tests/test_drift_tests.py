@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 
 from ferrule.errors import DataError
+from ferrule.holm import holm
 from ferrule.monitoring.check import judge
 from ferrule.monitoring.drift_tests import (
     VALUES,
     Limits,
-    adjust_holm,
     compare_classes,
     compare_embeddings,
     compare_images,
@@ -30,6 +30,7 @@ def draw(count: int, seed: int | list[int], shift: float = 0.0, dimensions: int 
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [100, 1000])
 def test_without_drift_the_tests_of_a_look_raise_false_alarms_at_their_level(size):
     """Of 60 looks at 5 %, 3 are expected; 9 or more would come once in five hundred times."""
@@ -127,4 +128,4 @@ def test_gained_accuracy_is_no_drift_and_honest_confidence_is_none():
     [([0.01, 0.04, 0.03], [0.03, 0.06, 0.06]), ([0.5], [0.5]), ([0.9, 0.6], [1.0, 1.0]), ([1.0, 0.0], [1.0, 0.0])],
 )
 def test_holm_multiplies_the_smallest_by_all_and_the_next_by_those_left(p_values, adjusted):
-    assert adjust_holm(np.array(p_values)) == pytest.approx(adjusted)
+    assert holm(np.array(p_values)) == pytest.approx(adjusted)

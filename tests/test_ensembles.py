@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from tiny_training import SETTINGS, make_data
 
+from ferrule.embeddings import embed
 from ferrule.ensembles import fit_networks, mix_targets
 from ferrule.inference import predict_probabilities
-from ferrule.monitoring.drift import embed
 from ferrule.network import build_network, load_network, save_network
 
 TWO = replace(SETTINGS, epochs=2, sizes=(48,), members=2)

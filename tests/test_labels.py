@@ -10,7 +10,7 @@ import pytest
 from ferrule.errors import DataError
 from ferrule.quality import hash_pixels
 from ferrule.scoring.labels import add_labels
-from ferrule.scoring.scored import FOLDER, LABELS, ScoredInput, read_labels, with_description
+from ferrule.scoring.scored import FOLDER, LABELS, ScoredInput, find_damaged, read_labels, with_description
 
 IMAGES = np.random.default_rng(9).integers(0, 256, (6, 48, 48), dtype=np.uint8)
 HASHES = hash_pixels(IMAGES)
@@ -111,6 +111,30 @@ def test_the_last_label_counts_within_a_file_and_of_files(root):
     assert known(root) == {HASHES[0]: "neutral", HASHES[1]: "fear"}
 
 
+def test_a_file_added_again_after_another_counts_again(root):
+    """And is kept for the rows that differ alone, so that the others are not labelled anew."""
+    first = write(root, f"pixel_hash,label\n{HASHES[0]},happy\n{HASHES[1]},fear\n")
+    second = write(root, f"pixel_hash,label\n{HASHES[0]},sad\n", "second.csv")
+    add_labels(root, first)
+    untouched = read_labels(root).set_index("pixel_hash").loc[HASHES[1]]
+    add_labels(root, second)
+    again = add_labels(root, first)
+    assert (again.new, again.changed, again.images) == (True, 1, 2)
+    assert known(root) == {HASHES[0]: "happy", HASHES[1]: "fear"}
+    assert read_labels(root).set_index("pixel_hash").loc[HASHES[1]].equals(untouched)
+
+
+@pytest.mark.parametrize("kind", ["predictions", LABELS])
+def test_a_damaged_file_is_named_with_what_to_do(kind, root):
+    add_labels(root, write(root, f"pixel_hash,label\n{HASHES[0]},happy\n"))
+    assert find_damaged(root) == []
+    (path,) = (root / FOLDER / kind).rglob("*.parquet")
+    path.write_bytes(b"")
+    with pytest.raises(DataError, match=f"{path.name}; it cannot be read .*remove it"):
+        add_labels(root, write(root, f"pixel_hash,label\n{HASHES[1]},sad\n"))
+    assert find_damaged(root) == [path]
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -121,7 +145,8 @@ def test_the_last_label_counts_within_a_file_and_of_files(root):
         (f"pixel_hash,label\n{HASHES[0]},happy\n{HASHES[1]},hapy\n", "row 2 has 'hapy'; correct it"),
         (f'pixel_hash,label\n{HASHES[0]}\n"', "cannot be read|has none"),
         ("pixel_hash,label\n", "it has none"),
-        ("a,b\n1,2\n", "pixels"),
+        ("a,b\n1,2\n", "Expected label with pixel_hash, or label with source_file and source_row"),
+        (f"pixel_hash,emotion\n{HASHES[0]},happy\n", "or labelled images; labels.csv has emotion, pixel_hash; name"),
         ("", "it is empty"),
     ],
 )

@@ -10,9 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from monitored_project import draw_images, write_labels, write_monitored_project, write_scored
 
-from ferrule.monitoring.check import judge, measure_performance, spend_alpha
+from ferrule.monitoring.announcements import find_news, say_announcement
+from ferrule.monitoring.changes import say_accuracy, say_classes, say_values
+from ferrule.monitoring.check import Check, judge, measure_performance, spend_alpha
 from ferrule.monitoring.drift_tests import Finding
 from ferrule.monitoring.windows import read_labelled, read_window
+from ferrule.scoring.scored import read_scored
 
 RATE, PERIOD = 0.05, timedelta(days=30)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -94,6 +97,17 @@ def test_a_window_is_what_is_new_and_at_least_so_many(scored, changes, rows, new
         assert window.newest == NOON + timedelta(days=4)
 
 
+def test_a_drawn_window_has_the_embeddings_of_its_images(scored):
+    root, model_md5 = scored
+    write_scored(root, draw_images(300, 1)[:60], NOON + timedelta(days=4), model_md5="another")  # some of the same
+    drawn, whole = read(root, model_md5, at_most=70).table, read(root, model_md5).table
+    expected = whole.set_index("pixel_hash")["embedding"]
+    for pixel_hash, embedding in zip(drawn["pixel_hash"], drawn["embedding"], strict=True):
+        np.testing.assert_array_equal(embedding, expected[pixel_hash])
+    some = read_scored(root, columns=["pixel_hash", "embedding"], pixel_hashes=set(drawn["pixel_hash"][:3]))
+    assert set(some["pixel_hash"]) == set(drawn["pixel_hash"][:3])
+
+
 def test_a_window_holds_the_images_of_its_model_once_each(scored):
     root, model_md5 = scored
     write_scored(root, draw_images(50, 2), NOON + timedelta(days=4), model_md5="another")
@@ -141,3 +155,39 @@ def test_performance_has_intervals_around_the_truth():
     assert performance.calibration_error.low < 0.02
     assert performance.calibration_error.value < 0.1
     assert performance.confidence == pytest.approx(0.75, abs=0.01)
+
+
+def look(*drifted, moment=NOON):
+    results = [Finding(name, "", 0.5, 0.1, 1e-9, change="it changed") for name in drifted]
+    quiet = [Finding("contrast", "distance", 0.04, 0.12, 1.0)]
+    return Check(moment, 300, 300, 0.05, judge([*results, *quiet], 0.05), None)
+
+
+def test_a_test_that_was_not_announced_lately_is_news():
+    week, told = timedelta(days=7), {"brightness": NOON - timedelta(days=2), "classes": NOON - timedelta(days=8)}
+    assert find_news(look("brightness"), told, week) == []
+    assert find_news(look("brightness", "accuracy"), told, week) == ["accuracy"]
+    assert find_news(look("brightness", "classes"), told, week) == ["classes"]
+    assert find_news(look(), told, week) == []
+    assert say_announcement(look(), told, week) == ""
+    assert say_announcement(look("brightness", "accuracy"), told, week) == "Announced."
+    assert say_announcement(look("brightness"), told, week) == (
+        "Not announced: drift of brightness was announced on 2026-02-28 12:00 UTC; again from 2026-03-07 12:00 UTC."
+    )
+
+
+def test_changes_are_told_with_their_direction():
+    low, high = pd.Series([50.0, 52.0, 54.0]), pd.Series([127.0, 129.0, 131.0])
+    assert say_values("brightness", high, low) == "mean 52.0 in place of 129.0 grey levels (darker)"
+    assert say_values("sharpness", low, high) == "mean 129.0 in place of 52.0 (sharper)"
+    assert say_values("confidence", high / 200, low / 200) == "mean 26.0 in place of 64.5 % (less sure)"
+    assert say_values("contrast", low, (low - 52) * 3 + 52) == (
+        "about the same mean, standard deviation 6.0 in place of 2.0 grey levels (wider)"
+    )
+    before, after = pd.Series(["happy"] * 5 + ["sad"] * 5), pd.Series(["happy"] * 9 + ["angry"])
+    assert say_classes(before, after) == "happy grew by 40.0 points to 90.0%, sad shrank by 50.0 points to 0.0%"
+    assert say_accuracy(0.692, 0.61) == "61.0% in place of 69.2% (worse)"
+
+
+def test_a_window_names_the_inputs_it_came_in(scored):
+    assert read(*scored).inputs == (("new.csv", 300),)

@@ -14,15 +14,15 @@ from conftest import REPOSITORY
 from monitored_project import VAL_ROWS, draw_images, write_labels, write_monitored_project, write_scored
 from trained_project import write_network
 
+from ferrule.errors import RegistryError
 from ferrule.registry.aliases import CHAMPION, move_alias
 from ferrule.registry.versions import register_version
 from ferrule.scoring.labels import add_labels
 from ferrule.scoring.scored import read_scored
 from ferrule.store import open_store
-from ferrule.tracking import digest_file, read_reference
+from ferrule.tracking import digest_file, log_reference, read_reference
 from flows.monitoring import FOLDER, LATEST, monitor_champion
 from flows.scoring import score_inbox
-from flows.training import train_challenger
 from pipelines.params import load_params
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -75,6 +75,7 @@ def test_images_like_the_reference_are_quiet_and_are_looked_at_once(root):
     assert not look.drifted
     assert "No drift in 6 tests" in look.sentence
     assert reports(root) == [look.report.name, LATEST]
+    assert "<h1>No drift in 6 tests</h1>" in (root / FOLDER / LATEST).read_text()
     client, run = metrics_of(root)
     assert run.data.metrics["images"] == 300
     assert run.data.metrics["drift"] == run.data.metrics["announced"] == 0
@@ -112,11 +113,28 @@ def test_drift_is_announced_once_and_then_only_reported(root):
     second = monitor_champion(root)
     assert second.drifted
     assert not second.announced
+    assert "Not announced: drift of " in second.sentence
+    page = (root / FOLDER / LATEST).read_text()
+    assert "Not announced: drift of " in page
+    assert "grey levels (darker)" in page
+    assert "<h1>Drift in" in page
+    assert "new.csv (600)" in page
+    assert "no labels yet: `ferrule labels add`" in page
     assert len(find_events(first.check.moment, patience=2)) == 1
     quiet = monitor_champion(root)
     assert "That look found drift" in quiet.sentence
     set_monitoring(root, cool_down_days=0)
     write_scored(root, (draw_images(300, 8) * 0.6).astype(np.uint8))
+    assert monitor_champion(root).announced
+
+
+def test_an_announcement_that_failed_is_made_up_for_at_the_next_look(root, monkeypatch):
+    write_scored(root, (draw_images(300, 6) * 0.6).astype(np.uint8))
+    with monkeypatch.context() as broken:
+        broken.setattr("flows.monitoring.emit_event", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            monitor_champion(root)
+    write_scored(root, (draw_images(300, 7) * 0.6).astype(np.uint8))
     assert monitor_champion(root).announced
 
 
@@ -134,6 +152,18 @@ def find_events(since, patience=20):
             time.sleep(0.3)
     assert all(event["resource"]["prefect.resource.id"] == "ferrule.model.ferrule" for event in events)
     return [{name: event["payload"][name] for name in ("version", "images")} for event in events]
+
+
+def test_a_collapse_of_accuracy_is_announced_though_drift_was_announced_before(root):
+    rows = write_scored(root, (draw_images(300, 6) * 0.6).astype(np.uint8))
+    assert monitor_champion(root).announced
+    write_labels(root, rows.assign(label=np.where(rows["predicted"] == "angry", "happy", "angry"))[:200])
+    look = monitor_champion(root)
+    assert look.announced
+    assert look.sentence.endswith("Announced.")
+    assert "Images were not compared: none were scored since" in (root / FOLDER / LATEST).read_text()
+    write_labels(root, rows.assign(label=np.where(rows["predicted"] == "angry", "happy", "angry"))[200:])
+    assert "Not announced: drift of accuracy, calibration was announced on" in monitor_champion(root).sentence
 
 
 def test_labels_that_come_later_show_what_the_images_do_not(root):
@@ -177,27 +207,26 @@ def test_a_champion_without_a_reference_says_what_to_do(root):
     assert "has no reference to compare with" in monitor_champion(root).sentence
 
 
-def test_it_starts_the_training_itself_where_that_is_set(root, monkeypatch):
-    set_monitoring(root, start_training=True, cool_down_days=0)
-    write_scored(root, (draw_images(200, 6) * 0.5).astype(np.uint8))
-    assert monitor_champion(root).announced  # there is no such deployment yet, which is a warning
-    monkeypatch.chdir(REPOSITORY)
-    deployment = train_challenger.from_source(str(REPOSITORY), "flows/training.py:train_challenger").to_deployment(
-        "training"
-    )
-    deployment.apply()
-    write_scored(root, (draw_images(200, 7) * 0.5).astype(np.uint8))
-    assert monitor_champion(root).announced
-    assert count_runs("training") == 1
+def test_a_new_champion_has_what_the_last_one_left_of_the_budget(root):
+    write_scored(root, draw_images(300, 5))
+    first = monitor_champion(root).check
+    classes, network = load_params(root).ingest.classes, root / "artifacts" / "train" / "model.keras"
+    write_network(network, skill=0.5)
+    model_md5 = digest_file(network)
+    register_version(root, "ferrule", network, model_md5=model_md5, classes=classes, tags={})
+    log_reference(root, model_md5, root / "artifacts" / "reference")
+    move_alias(root, "ferrule", CHAMPION, "2")
+    write_scored(root, draw_images(300, 6), model_md5=model_md5)
+    second = monitor_champion(root).check
+    seconds = (second.moment - first.moment).total_seconds()
+    assert second.alpha == pytest.approx(0.9 * seconds / (36500 * 86400))
 
 
-def count_runs(flow_name):
-    from prefect.client.orchestration import get_client
-    from prefect.client.schemas.filters import FlowFilter, FlowFilterName
-
-    with get_client(sync_client=True) as client:
-        found = client.read_flow_runs(flow_filter=FlowFilter(name=FlowFilterName(any_=[flow_name])))
-    return sum(run.deployment_id is not None for run in found)
+def test_a_store_out_of_reach_is_an_error_and_not_a_champion_without_a_reference(root):
+    (stored,) = (root / "mlruns" / "artifacts").glob("*/artifacts/reference/reference.parquet")
+    stored.write_bytes(b"")
+    with pytest.raises(RegistryError, match="it cannot be read"):
+        monitor_champion(root)
 
 
 def test_the_page_needs_nothing_from_elsewhere(root):
@@ -226,7 +255,7 @@ def test_the_command_tells_by_its_exit_status(root):
     assert (nothing.returncode, "Nothing was scored" in nothing.stdout) == (0, True), nothing.stderr
     write_scored(root, (draw_images(300, 6) * 0.5).astype(np.uint8))
     drift = monitor()
-    assert drift.returncode == 2, drift.stderr
+    assert drift.returncode == 3, drift.stderr
     assert "Drift in" in drift.stdout
     assert "Look at: monitoring/" in drift.stdout
     (root / "params.yaml").write_text("{}")

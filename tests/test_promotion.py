@@ -234,9 +234,26 @@ def test_a_refusal_tells_every_objection_and_nothing_else():
     )
 
 
+@pytest.mark.parametrize(
+    ("challenger", "gate", "verdict", "settled"),
+    [
+        (candidate(), GATE, None, True),
+        (candidate(right=80, speed=Speed(1001.0, 0.5)), GATE, None, False),  # the machine was busy, say
+        (candidate(right=80, speed=Speed(900.0, 0.5)), GATE, None, False),  # slower than the champion
+        (candidate(speed=None), GATE, None, True),  # could not be loaded, but is no better either
+        (candidate(), MANUAL, NO, True),
+        (candidate(), MANUAL, replace(NO, in_time=False), False),
+    ],
+)
+def test_a_refusal_is_settled_unless_it_rests_on_what_was_measured_or_on_nobody(challenger, gate, verdict, settled):
+    decision = decide(challenger, candidate("1"), gate, verdict=verdict)
+    assert not decision.promote
+    assert decision.settled is settled
+
+
 def test_a_promotion_is_told_in_two_sentences():
     decided, passed = decide(candidate(right=76), candidate("1")).reasons
-    assert "comparison 1 on these images" in decided
+    assert "comparison 1 of this model" in decided
     assert passed == (
         "It also passed the checks of validation, lineage, accuracy, recall, size, latency, macro F1, log loss, "
         "calibration error, the recall of each class and speed."
@@ -251,7 +268,7 @@ def test_the_level_falls_from_look_to_look_and_adds_up_to_alpha():
     better = candidate(right=77), candidate("1")  # 7 of 7: a chance of 0.0078
     assert decide(*better, look=1).promote
     refused = decide(*better, look=2)
-    assert "0.0078; at most 0.0076 is asked for in comparison 2 on these images." in refused.reasons[0]
+    assert "0.0078; at most 0.0076 is asked for in comparison 2 of this model." in refused.reasons[0]
 
 
 def test_images_are_paired_by_their_pixels_and_scored_by_the_label_of_today():

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from trained_project import write_network, write_trained_project
+from trained_project import copy_project, write_network, write_trained_project
 
 from ferrule.errors import ParameterError, RegistryError
-from ferrule.registry.aliases import CHAMPION, move_alias, read_history
+from ferrule.registry.aliases import CHAMPION, move_alias, read_history, reconcile
 from ferrule.registry.ledger import EXPERIMENT
-from ferrule.registry.versions import find_version
+from ferrule.registry.versions import SERVED_TAG, find_version
 from ferrule.samples import Samples, load_samples, save_samples
 from ferrule.store import open_store
 from flows import promotion
@@ -25,13 +25,40 @@ from pipelines.params import load_params
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        root = tmp_path_factory.mktemp("made")
+        write_trained_project(root, votes=False)
+        register_again(root)
+    return root
+
+
 @pytest.fixture
-def root(tmp_path, monkeypatch):
+def root(made, tmp_path, monkeypatch):
     """Give a project with one registered version, whose network can read the made-up images."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    write_trained_project(tmp_path, votes=False)
-    register_again(tmp_path)
-    return tmp_path
+    return copy_project(made, tmp_path / "project")
+
+
+@pytest.fixture(scope="module")
+def made_weak(made, tmp_path_factory):
+    root = copy_project(made, tmp_path_factory.mktemp("made") / "project")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        move_alias(root, "ferrule", CHAMPION, "1")
+        set_gate(root, **STRICT)
+        write_network(root / "artifacts" / "train" / "model.keras", skill=0.0)
+        register_again(root)
+    return root
+
+
+@pytest.fixture
+def weak(made_weak, tmp_path, monkeypatch):
+    """Give a project with a strict gate and a challenger that cannot tell the images apart; version 1 is champion."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return copy_project(made_weak, tmp_path / "project")
 
 
 def register_again(root):
@@ -75,14 +102,39 @@ def test_a_gate_too_high_is_refused_with_its_reason(root):
     assert find_version(root, "ferrule", CHAMPION) is None
 
 
-def test_a_worse_challenger_leaves_the_champion_where_it_is(root):
-    set_gate(root, **STRICT)
-    promote_challenger(root)
-    write_network(root / "artifacts" / "train" / "model.keras", skill=0.0)
-    register_again(root)
-    refused = promote_challenger(root)
+def test_a_worse_challenger_is_refused_once_and_that_is_told_once(weak, monkeypatch):
+    told = []
+    monkeypatch.setattr(promotion, "notify", lambda *message: told.append(message))
+    refused = promote_challenger(weak)
     assert (refused.version, refused.outcome) == ("2", "refused")
     assert "the champion, version 1" in refused.sentence
+    assert find_version(weak, "ferrule", CHAMPION).version == "1"
+    before = read_history(weak, "ferrule")
+
+    again = promote_challenger(weak)
+    assert (again.version, again.outcome) == ("2", "refused")
+    assert "Nothing has changed since it was refused on 20" in again.sentence
+    assert "the champion, version 1" in again.sentence
+    assert read_history(weak, "ferrule") == before
+    ((_, kind, sentence, facts),) = told
+    assert (kind, sentence) == ("refusal", refused.sentence)
+    assert facts == {"model": "ferrule", "version": "2", "champion_before": "1", "look": 1}
+    json.dumps(facts)
+
+    set_gate(weak, mode="not_worse")  # another question
+    assert promote_challenger(weak).outcome == "promoted"
+    assert told[-1][1] == "promotion"
+
+
+def test_a_promotion_that_is_interrupted_while_it_is_told_is_done(root, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(promotion, "notify", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        promote_challenger(root)
+    assert [(each.action, each.state) for each in read_history(root, "ferrule")][1:] == [("promotion", "done")]
+    assert reconcile(root, "ferrule") == []
     assert find_version(root, "ferrule", CHAMPION).version == "1"
 
 
@@ -106,7 +158,7 @@ def entries(root, **wanted):
 
 def test_a_champion_that_never_saw_the_test_images_predicts_them_now(root):
     set_gate(root, **ANYTHING)
-    promote_challenger(root)
+    move_alias(root, "ferrule", CHAMPION, "1")
     draw_other_images(root)
     write_network(root / "artifacts" / "train" / "model.keras", skill=0.5)
     register_again(root)
@@ -115,14 +167,18 @@ def test_a_champion_that_never_saw_the_test_images_predicts_them_now(root):
     assert "Of the same 60 test images it" in promoted.sentence
 
 
+@pytest.mark.slow
 def test_asking_three_times_costs_one_look_and_is_one_comparison(root):
     set_gate(root, **STRICT)
-    promote_challenger(root)
+    move_alias(root, "ferrule", CHAMPION, "1")
     draw_other_images(root)
     write_network(root / "artifacts" / "train" / "model.keras", skill=0.0)
     register_again(root)
-    said = {promote_challenger(root).sentence for _ in range(2)}
+    said = {promote_challenger(root).sentence}
+    set_gate(root, max_size=99)
+    said.add(promote_challenger(root).sentence)
     shutil.rmtree(root / "artifacts" / "augment")  # no image is asked for any more
+    set_gate(root, max_size=98)
     said.add(promote_challenger(root).sentence)
     assert len(entries(root, state="refused")) == 3
     assert len(said) == 1
@@ -140,9 +196,10 @@ def swap_splits(root):
     split.to_parquet(path, index=False)
 
 
+@pytest.mark.slow
 def test_a_champion_is_not_asked_about_images_it_was_trained_on(root):
     set_gate(root, **ANYTHING)
-    promote_challenger(root)
+    move_alias(root, "ferrule", CHAMPION, "1")
     swap_splits(root)
     write_network(root / "artifacts" / "train" / "model.keras", skill=0.5)
     register_again(root)
@@ -152,9 +209,10 @@ def test_a_champion_is_not_asked_about_images_it_was_trained_on(root):
     assert looks_of(root, "1") == [1]  # it had been asked about the 30 before
 
 
+@pytest.mark.slow
 def test_without_30_common_images_it_refuses_and_asks_nobody(root):
     set_gate(root, **ANYTHING)
-    promote_challenger(root)
+    move_alias(root, "ferrule", CHAMPION, "1")
     swap_splits(root)
     path = root / "artifacts" / "split" / "split.parquet"
     split = pd.read_parquet(path)
@@ -170,7 +228,7 @@ def test_without_30_common_images_it_refuses_and_asks_nobody(root):
 
 def test_other_images_cannot_stand_in(root):
     set_gate(root, **ANYTHING)
-    promote_challenger(root)
+    move_alias(root, "ferrule", CHAMPION, "1")
     draw_other_images(root)
     write_network(root / "artifacts" / "train" / "model.keras", skill=0.5)
     register_again(root)
@@ -185,6 +243,7 @@ def test_without_a_challenger_it_says_what_to_run(tmp_path, monkeypatch):
     write_trained_project(tmp_path, network=False)
     with pytest.raises(RegistryError, match="ferrule run"):
         promote_challenger(tmp_path)
+    assert not (tmp_path / "mlruns").exists()
 
 
 def ledger_runs(root):
@@ -192,12 +251,8 @@ def ledger_runs(root):
     return client.search_runs([client.get_experiment_by_name(EXPERIMENT).experiment_id], order_by=["start_time"])
 
 
-def test_a_decision_is_a_run_with_numbers_reasons_and_files(root):
-    set_gate(root, **STRICT)
-    promote_challenger(root)
-    write_network(root / "artifacts" / "train" / "model.keras", skill=0.0)
-    register_again(root)
-    refused = promote_challenger(root)
+def test_a_decision_is_a_run_with_numbers_reasons_and_files(weak):
+    root, refused = weak, promote_challenger(weak)
     run = ledger_runs(root)[-1]
     assert run.info.status == "FINISHED"
     tags, numbers = run.data.tags, run.data.metrics
@@ -227,7 +282,7 @@ def test_another_challenger_is_another_look_and_deleting_the_first_takes_none_ba
     for look, skill in enumerate((0.0, 0.1, 0.2), start=1):
         write_network(root / "artifacts" / "train" / "model.keras", skill=skill)
         register_again(root)
-        assert f"comparison {look} on these images" in promote_challenger(root).sentence
+        assert f"comparison {look} of this model" in promote_challenger(root).sentence
         if look == 2:
             for run in ledger_runs(root):
                 open_store(root).delete_run(run.info.run_id)
@@ -273,10 +328,15 @@ def test_what_was_rolled_back_is_not_promoted_again(root):
     register_again(root)
     assert promote_challenger(root).outcome == "promoted"
     roll_back(root, "It calls everybody sad")
+    client = open_store(root)
+    client.set_model_version_tag("ferrule", "2", SERVED_TAG, "of an older Ferrule")
+    register_again(root)  # the same bytes
     refused = promote_challenger(root)
-    assert refused.outcome == "refused"
-    assert "was rolled back (It calls everybody sad)" in refused.sentence
+    assert (refused.version, refused.outcome) == ("3", "refused")
+    assert "was rolled back (It calls everybody sad); `ferrule rollback --to 3 --why TEXT`" in refused.sentence
     assert find_version(root, "ferrule", CHAMPION).version == "1"
+    roll_back(root, "It was right after all", to="3")
+    assert find_version(root, "ferrule", CHAMPION).version == "3"
 
 
 def test_a_decision_that_breaks_off_is_closed(root, monkeypatch):
@@ -290,20 +350,6 @@ def test_a_decision_that_breaks_off_is_closed(root, monkeypatch):
     assert entry.state == "ended"
     assert "the disk is gone" in entry.why
     assert find_version(root, "ferrule", CHAMPION) is None
-
-
-def test_promotion_and_refusal_are_told_to_whoever_listens(root, monkeypatch):
-    told = []
-    monkeypatch.setattr(promotion, "notify", lambda *message: told.append(message))
-    set_gate(root, **STRICT)
-    promote_challenger(root)
-    write_network(root / "artifacts" / "train" / "model.keras", skill=0.0)
-    register_again(root)
-    refused = promote_challenger(root)
-    assert [kind for _, kind, _, _ in told] == ["promotion", "refusal"]
-    assert told[1][2] == refused.sentence
-    assert told[1][3] == {"model": "ferrule", "version": "2", "champion_before": "1", "look": 1}
-    json.dumps(told[1][3])
 
 
 def test_a_person_has_no_word_where_the_numbers_decide(root):

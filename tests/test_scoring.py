@@ -10,11 +10,12 @@ import pytest
 from trained_project import CLASSES, write_network
 
 from ferrule.calibration import apply_temperature
+from ferrule.embeddings import attach_embeddings
 from ferrule.errors import DataError, RegistryError
 from ferrule.layouts.streaming import digest_input
 from ferrule.quality import hash_pixels, measure_quality
 from ferrule.scoring.abstention import Abstention
-from ferrule.scoring.score import WORK, Scorer, attach_embeddings, score_images, score_input
+from ferrule.scoring.score import WORK, Scorer, score_images, score_input
 from ferrule.scoring.scored import FOLDER, find_scored, list_scored, read_scored
 
 RNG = np.random.default_rng(5)
@@ -64,7 +65,6 @@ def score(root, source, scorer, chunk_images=100):
 
 def test_a_row_says_what_the_network_the_temperature_and_the_rule_say(scorer, network):
     from ferrule.inference import predict_probabilities
-    from ferrule.monitoring.drift import embed
 
     table = score_images(scorer, IMAGES).to_pandas()
     probabilities = apply_temperature(predict_probabilities(network, IMAGES), 1.7)
@@ -77,17 +77,24 @@ def test_a_row_says_what_the_network_the_temperature_and_the_rule_say(scorer, ne
     assert 0.1 < table["abstained"].mean() < 0.9
     for column, measure in (("brightness", "mean"), ("contrast", "std"), ("sharpness", "sharpness")):
         np.testing.assert_allclose(table[column], quality[measure])
-    np.testing.assert_allclose(np.stack(table["embedding"]), embed(network, IMAGES), atol=1e-4)
+    np.testing.assert_allclose(np.stack(table["embedding"]), last_features(network, IMAGES), atol=1e-4)
+
+
+def last_features(network, images):
+    """Return what the last layer of a single network sees."""
+    import keras
+
+    return keras.Model(network.inputs, network.layers[-1].input).predict(images[..., None].astype("float32"), verbose=0)
 
 
 def test_an_ensemble_has_the_embeddings_of_its_members(network, tmp_path):
-    from ferrule.monitoring.drift import embed
+    from ferrule.embeddings import embed
     from ferrule.network import average_networks, load_network
 
     write_network(tmp_path / "other.keras", skill=0.5)
-    ensemble = average_networks([network, load_network(tmp_path / "other.keras")])
-    _, embeddings = attach_embeddings(ensemble).predict_on_batch(IMAGES[:8, ..., None].astype(np.float32))
-    np.testing.assert_allclose(embeddings, embed(ensemble, IMAGES[:8]), atol=1e-4)
+    other = load_network(tmp_path / "other.keras")
+    expected = np.concatenate([last_features(member, IMAGES[:8]) for member in (network, other)], axis=1)
+    np.testing.assert_allclose(embed(average_networks([network, other]), IMAGES[:8]), expected, atol=1e-4)
 
 
 def test_an_input_becomes_one_file_by_date_and_its_rejects_another(scorer, source, tmp_path):
@@ -143,6 +150,20 @@ def test_an_input_that_grew_meanwhile_is_not_scored(scorer, source, tmp_path):
     with pytest.raises(DataError, match="it changed while it was read"):
         score_input(tmp_path, source, before, scorer, chunk_images=100)
     assert not list_scored(tmp_path)
+    assert not (tmp_path / FOLDER / "rejects").exists()  # they are of other bytes than those that would name them
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_chunks_of_an_input_that_was_another_meanwhile_are_not_taken_up(killed, scorer, source, tmp_path):
+    bytes_, digest = source.read_bytes(), digest_input(source)
+    lines = source.read_text().splitlines(keepends=True)
+    source.write_text("".join([lines[0], *lines[:0:-1]]))
+    network = Watched(scorer.network, stop_at=3) if killed else scorer.network
+    with pytest.raises(KeyboardInterrupt if killed else DataError):
+        score_input(tmp_path, source, digest, replace(scorer, network=network), chunk_images=100)
+    source.write_bytes(bytes_)
+    score(tmp_path, source, scorer)
+    assert read_scored(tmp_path)["pixel_hash"].tolist() == hash_pixels(IMAGES)
 
 
 @pytest.mark.parametrize("broken", ["nan", "classes"])
@@ -163,6 +184,11 @@ def test_an_input_without_one_readable_image_keeps_its_rejects_and_is_not_scored
         score(tmp_path, tmp_path / "bad.csv", scorer)
     assert not list_scored(tmp_path)
     (kept,) = (tmp_path / FOLDER / "rejects").rglob("*.parquet")
+    earlier = kept.parent.rename(kept.parent.with_name("date=2026-01-02"))
+    with pytest.raises(DataError):
+        score(tmp_path, tmp_path / "bad.csv", scorer)
+    (kept,) = (tmp_path / FOLDER / "rejects").rglob("*.parquet")  # not once a day
+    assert kept.parent == earlier
     assert len(pd.read_parquet(kept)) == 2
     (tmp_path / "header.csv").write_text("pixels\n")
     with pytest.raises(DataError, match="it has none"):

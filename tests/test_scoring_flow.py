@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from click import UsageError
 from filelock import FileLock
 from trained_project import CLASSES, write_network, write_trained_project
 
@@ -25,9 +26,12 @@ from ferrule.scoring.abstention import Abstention
 from ferrule.scoring.score import WORK
 from ferrule.scoring.scored import FOLDER, INBOX, list_scored, read_scored
 from ferrule.tracking import TEST_TAG
+from flows.commands.scoring import score
 from flows.pretrained import PRETRAINED_TAG
 from flows.promotion import promote_challenger
-from flows.scoring import IncompleteError, describe_scorer, is_transient, open_scorer, read_rule, score_inbox
+from flows.report import print_scoring
+from flows.scoring import IncompleteError, describe_scorer, open_scorer, read_rule, score_inbox
+from flows.tasks import is_transient
 from pipelines import evaluate, reference, register
 from pipelines.params import load_params
 
@@ -150,7 +154,7 @@ def test_what_cannot_be_read_keeps_nothing_else_from_being_scored(root, inbox):
     faces = write_pictures(inbox / "faces", range(3))
     (faces / "broken.png").write_bytes(PNGS[3][:500])
     write_csv(inbox / "good.csv", range(5)).open("a").write("1 2 3\n")
-    with pytest.raises(IncompleteError, match=r"8 inputs; 6 were not; the first, archive\.zip: .* archive") as caught:
+    with pytest.raises(IncompleteError, match=r"8 inputs; 6 failed .*; the first, archive\.zip: .* archive") as caught:
         score_inbox(root)
     runs = {run.source: run for run in caught.value.runs}
     assert {name for name, run in runs.items() if run.outcome == "scored"} == {"faces", "good.csv"}
@@ -167,8 +171,57 @@ def test_what_cannot_be_read_keeps_nothing_else_from_being_scored(root, inbox):
     rejects = pd.concat(map(pd.read_parquet, (root / FOLDER / "rejects").rglob("*.parquet")))
     assert sorted(rejects["reason"]) == ["truncated image", "wrong pixel count", "wrong pixel count"]
     assert len(read_scored(root)) == 8
+    assert "(new: archive.zip, bad.csv, columns.parquet, empty.csv, hole and 1 more)" in str(caught.value)
 
 
+def test_what_failed_before_is_told_apart_and_not_notified_again(root, inbox, monkeypatch):
+    sentences = []
+    monkeypatch.setattr("flows.notifications.notify", lambda root, kind, sentence, facts: sentences.append(sentence))
+    (inbox / "allbad.csv").write_text("pixels\n1 2 3\n")
+    (inbox / "twin.csv").write_text("pixels\n1 2 3\n")
+    (inbox / "hole").mkdir()
+    with pytest.raises(IncompleteError, match=r"\(new: allbad\.csv, hole, twin\.csv\)"):
+        score_inbox(root)
+    with pytest.raises(IncompleteError, match=r"\(still: allbad\.csv, hole, twin\.csv\)"):
+        score_inbox(root)
+    assert len(sentences) == 1
+    (inbox / "b.csv").write_text("pixels\n4 5 6\n")
+    with pytest.raises(IncompleteError, match=r"\(new: b\.csv; still: allbad\.csv, hole, twin\.csv\); the first, b"):
+        score_inbox(root)
+    assert len(sentences) == 2
+    (inbox / "allbad.csv").write_text("pixels\n7 8 9\n")  # another content: a new failure
+    with pytest.raises(IncompleteError, match=r"\(new: allbad\.csv; still: b\.csv, hole, twin\.csv\)"):
+        score_inbox(root)
+    assert len(sentences) == 3
+
+
+def test_copies_within_a_run_are_named_and_not_known_before(root, inbox, capsys):
+    for name in ("test.csv", "twin.csv"):
+        write_csv(inbox / name, range(3))
+    runs = score_inbox(root)
+    assert outcomes(runs) == {"test.csv": "scored", "twin.csv": "copy"}
+    print_scoring(runs)
+    printed = capsys.readouterr().out
+    assert "twin.csv (copy): same as test.csv" in printed
+    assert "0 known before" in printed
+    assert outcomes(score_inbox(root)) == {"test.csv": "known", "twin.csv": "known"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        (["/nix"], UsageError, "Expected a file or folder at /nix; there is none; check the path"),
+        (["--version", "3"], RegistryError, "Expected 3 among the versions .* see `ferrule registry list`"),
+    ],
+)
+def test_a_slip_of_the_command_starts_no_flow(arguments, error, words, root, monkeypatch):
+    monkeypatch.chdir(root)
+    monkeypatch.setattr("flows.ui.ensure_prefect", lambda root: pytest.fail("the flow is about to start"))
+    with pytest.raises(error, match=words):
+        score.main(arguments, standalone_mode=False)
+
+
+@pytest.mark.slow
 def test_a_new_champion_scores_again_only_what_it_is_told_to(root, inbox):
     write_csv(inbox / "old.csv", range(5))
     score_inbox(root)
@@ -194,7 +247,7 @@ def test_one_input_alone_and_an_empty_inbox(root, inbox, tmp_path):
 def test_an_input_that_another_process_has_is_left_to_it(root, inbox):
     path = write_csv(inbox / "new.csv", range(3))
     (root / FOLDER / WORK).mkdir()
-    with FileLock(root / FOLDER / WORK / f"{digest_input(path)[:16]}.lock"):
+    with FileLock(root / FOLDER / WORK / f"{digest_input(path)[:2]}.lock"):
         assert outcomes(score_inbox(root)) == {"new.csv": "busy"}
         assert not list_scored(root)
     assert outcomes(score_inbox(root)) == {"new.csv": "scored"}
@@ -287,5 +340,7 @@ def test_the_command_fails_with_a_sentence_after_its_table(root, inbox):
     printed, errors = process.communicate(timeout=250)
     assert process.returncode == 1
     assert "good.csv" in printed
-    assert "ferrule: Expected to score 2 inputs; 1 were not; the first, empty.csv: Expected rows in empty.csv" in errors
+    assert (
+        "ferrule: Expected to score 2 inputs; 1 failed (new: empty.csv); the first, empty.csv: Expected rows" in errors
+    )
     assert "Traceback" not in errors

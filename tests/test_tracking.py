@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from ferrule.errors import RegistryError
 from ferrule.store import experiment_id, open_store, store_uri
 from ferrule.tracking import (
     FLOW_TAG,
@@ -208,6 +209,16 @@ def test_a_table_stays_with_the_run_of_its_model_and_leaves_no_copies(root, tmp_
     pd.testing.assert_frame_equal(read_table(root, run.info.run_id, "rescore/a/predictions.parquet"), table)
     assert read_table(root, run.info.run_id, "rescore/b/predictions.parquet") is None
     assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def test_a_store_that_fails_is_not_a_store_without_the_file(root):
+    log_table(root, TRAINED, "rescore/a", "predictions.parquet", pd.DataFrame({"predicted": ["happy"]}))
+    (run,) = model_runs(open_store(root), TRAINED)
+    assert read_table(root, "0" * 32, "rescore/a/predictions.parquet") is None  # no such run
+    (stored,) = (root / "mlruns").rglob("predictions.parquet")
+    stored.write_bytes(b"")
+    with pytest.raises(RegistryError, match=r"rescore/a/predictions\.parquet .* it cannot be read"):
+        read_table(root, run.info.run_id, "rescore/a/predictions.parquet")
 
 
 def test_the_digest_of_a_test_set_knows_neither_order_nor_file_but_images_and_labels():

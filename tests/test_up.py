@@ -8,18 +8,20 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from datetime import UTC, datetime, timedelta
+from http.server import HTTPServer, SimpleHTTPRequestHandler
 
 import psutil
 import pytest
-from conftest import REPOSITORY
+from conftest import HEAR_CTRL_C, REPOSITORY
 from trained_project import write_trained_project
 
 from ferrule.errors import WorkflowError
 from flows.project import run_dvc, start_guarded, stop_guarded
 from flows.standing import find_standing, standing_alone, tell_addresses
-from flows.ui import Server, ensure_prefect, serve
+from flows.ui import Server, ensure_prefect, plan_servers, serve
 from pipelines import evaluate, reference, register
 from pipelines.params import load_params
 
@@ -52,12 +54,29 @@ def test_a_port_in_use_is_named_with_the_option_that_changes_it(tmp_path):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        server = Server("Prefect", ("prefect", "server", "start"), port, "/api/health")
+        server = Server("Prefect", ("prefect", "server", "start"), port)
         with (
             pytest.raises(WorkflowError, match=f"port {port} free for Prefect.*--prefect-port"),
             serve(tmp_path, server),
         ):
             pass
+
+
+def test_mlflow_on_a_server_is_not_started_here_and_must_answer(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:1")
+    with pytest.raises(WorkflowError, match=r"MLflow server at http://127.0.0.1:1, .* does not answer"):
+        plan_servers(tmp_path, 5000, 4200)
+    server = HTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler)
+    address = f"http://127.0.0.1:{server.server_port}"
+    (tmp_path / "health").write_text("OK")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    with server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers, addresses = plan_servers(tmp_path, 5000, 4200)
+        server.shutdown()
+    assert [one.name for one in servers] == ["Prefect"]
+    assert addresses == {"MLflow": address, "Prefect": "http://127.0.0.1:4200"}
 
 
 # A command that starts another in a session of its own, as a Prefect worker does.
@@ -153,14 +172,21 @@ def test_a_schedule_runs_late_runs_collapse_and_ctrl_c_leaves_nothing(root, stan
 @pytest.mark.timeout(900)
 def test_killed_it_leaves_no_process_and_the_next_start_closes_its_run(root, standing):
     up, addresses = standing
-    family = begin_training(root, up, asker(addresses))
+    ask = asker(addresses)
+    family = begin_training(root, up, ask)
+    promotion = ask("GET", "/deployments/name/promotion/promotion")
+    due = datetime.now(UTC) + timedelta(seconds=30)
+    state = {"type": "SCHEDULED", "state_details": {"scheduled_time": due.isoformat()}}
+    ask("POST", f"/deployments/{promotion['id']}/create_flow_run", {"state": state})
     up.kill()
     wait_for(lambda: not sleepers(root) and not alive(family), 120)
+    wait_for(lambda: datetime.now(UTC) > due)
     checked = start(root, "up", "--check", *free_ports())
     output, _ = checked.communicate(timeout=START)
     assert checked.returncode == 0, output
     assert "Healthy" in output
     assert "Running" not in final_states(root, "training")
+    assert late_runs(root) == ["promotion"]  # the check has not taken it, and has not lost it
 
 
 def begin_training(root, up, ask):
@@ -172,7 +198,7 @@ def begin_training(root, up, ask):
 
 
 def start(root, *arguments):
-    code = "from ferrule.cli import main; main()"
+    code = f"{HEAR_CTRL_C}; from ferrule.cli import main; main()"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([os.environ.get("PYTHONPATH", ""), str(REPOSITORY)])}
     for name in ("PREFECT_API_URL", "PREFECT_HOME", "MLFLOW_TRACKING_URI"):
         environment.pop(name, None)
@@ -222,6 +248,16 @@ def final_states(root, flow):
     with sqlite3.connect(root / ".prefect" / "prefect.db") as database:
         query = "select r.state_name from flow_run r join flow f on f.id = r.flow_id where f.name = ?"
         return [name for (name,) in database.execute(query, [flow]) if name != "Scheduled"]
+
+
+def late_runs(root):
+    """Return the flow of each run that was to begin and has not."""
+    with sqlite3.connect(root / ".prefect" / "prefect.db") as database:
+        query = (
+            "select f.name from flow_run r join flow f on f.id = r.flow_id where r.state_type = 'SCHEDULED' "
+            "and datetime(r.next_scheduled_start_time) < datetime('now')"
+        )
+        return [name for (name,) in database.execute(query)]
 
 
 def alive(processes):

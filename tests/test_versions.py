@@ -1,17 +1,18 @@
 """`ferrule registry` and `ferrule rollback` on a real registry: what is printed, written, moved, and not looked at."""
 
-import shutil
+import json
 
 import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
 from conftest import REPOSITORY
-from trained_project import write_network, write_trained_project
+from trained_project import copy_project, write_network, write_trained_project
 
 from ferrule.errors import RegistryError
 from ferrule.registry.aliases import CHAMPION, carry_out, open_decision, read_history
 from ferrule.registry.versions import find_version
+from ferrule.store import open_store
 from flows import rollback as rollback_module
 from flows.commands.registry import registry, rollback
 from flows.comparing import compare_versions
@@ -42,7 +43,7 @@ def made(tmp_path_factory):
 @pytest.fixture
 def root(made, tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    root = shutil.copytree(made, tmp_path / "project")
+    root = copy_project(made, tmp_path / "project")
     monkeypatch.chdir(root)
     return root
 
@@ -65,6 +66,9 @@ def test_versions_and_history_are_told(root):
     history = say(registry, "history")
     for words in ("registration", "promotion", "champion", "It is better.", "done"):
         assert words in history
+    entries = json.loads(say(registry, "history", "--json"))
+    promoted = next(entry for entry in entries if entry["alias"] == "champion")
+    assert promoted["why"] in " ".join(say(registry, "history", str(promoted["number"])).split())
     assert say(registry, "reconcile").strip() == "Aliases and ledger agree."
 
 
@@ -96,6 +100,23 @@ def test_a_rollback_that_makes_no_sense_moves_nothing(root, to, words):
     with pytest.raises(RegistryError, match=words):
         roll_back(root, "why not", to=to)
     assert champion(root) == "2"
+
+
+@pytest.mark.parametrize("why", ["", " "])
+def test_a_rollback_without_a_reason_is_refused(root, why):
+    done = CliRunner().invoke(rollback, ["--why", why])
+    assert done.exit_code == 2
+    assert "Expected --why TEXT with a reason" in done.output
+    assert champion(root) == "2"
+
+
+def test_after_the_champion_was_deleted_the_last_one_that_is_left_returns(root):
+    client = open_store(root)
+    client.delete_registered_model_alias("ferrule", CHAMPION)
+    assert "Version 2 is the champion again; there was none." in roll_back(root, "It was a slip")
+    client.delete_registered_model_alias("ferrule", CHAMPION)
+    client.delete_model_version("ferrule", "2")
+    assert "Version 1 is the champion again" in roll_back(root, "It is gone for good")
 
 
 def test_a_version_that_does_not_load_does_not_become_the_champion(root):
@@ -161,7 +182,7 @@ def test_a_project_without_versions_says_what_to_run(tmp_path, monkeypatch):
     write_trained_project(tmp_path, network=False)
     (tmp_path / "dvc.yaml").write_text("stages: {}\n")
     monkeypatch.chdir(tmp_path)
-    for words in (("list",), ("history",)):
+    for words in (("list",), ("history",), ("compare", "1", "2")):
         with pytest.raises(RegistryError, match="run `ferrule run` first"):
             say(registry, *words)
     assert not (tmp_path / "mlruns").exists()

@@ -1,5 +1,6 @@
 """A project as it stands after the train stage, small, with a real network that reads the brightness."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,14 @@ def write_trained_project(root: Path, *, votes: bool = True, network: bool = Tru
     if network:
         write_network(artifacts / "train" / "model.keras")
         write_history(artifacts / "train" / "history.csv")
+
+
+def copy_project(root: Path, place: Path) -> Path:
+    """Copy a project with its store; MLflow forgets where it found the files of runs, or it would go to the first."""
+    from mlflow.tracking._tracking_service import utils
+
+    utils._artifact_repos_cache.clear()
+    return shutil.copytree(root, place)
 
 
 def write_network(path: Path, *, skill: float = 1.0) -> None:

@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 
 from ferrule.emotions import class_ids
+from ferrule.holm import holm
 from ferrule.metrics import Estimate, calibration_error, wilson
-from ferrule.monitoring.drift_tests import Finding, Limits, adjust_holm, compare_images, compare_labelled
+from ferrule.monitoring.drift_tests import Finding, Limits, compare_images, compare_labelled
 from ferrule.monitoring.windows import Window
 from ferrule.predictions import read_probabilities
 
@@ -42,7 +43,7 @@ class Result(Finding):
         return f"{self.p_value:.0e}" if self.p_value < 0.001 else f"{self.p_value:.3f}"
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.measure} {self.effect:.2f})"
+        return f"{self.name}, {self.change}"
 
 
 @dataclass(frozen=True)
@@ -82,9 +83,11 @@ class Check:
     def detail(self) -> str:
         """What drifted, or what came nearest to it."""
         if self.drifted:
-            return ", ".join(map(str, self.drifted))
+            return "; ".join(map(str, self.drifted))
         nearest = max(self.results, key=lambda result: result.reach)
-        return f"nearest to its limit, {nearest.limit:.2f}, is {nearest}"
+        return (
+            f"nearest to its limit is {nearest.name} ({nearest.measure} {nearest.effect:.2f}, of {nearest.limit:.2f})"
+        )
 
     @property
     def sentence(self) -> str:
@@ -120,7 +123,7 @@ def check_windows(
 
 def judge(findings: list[Finding], alpha: float) -> tuple[Result, ...]:
     """Return what each finding means at the significance level `alpha` of them all together."""
-    adjusted = adjust_holm(np.array([finding.p_value for finding in findings]))
+    adjusted = holm(np.array([finding.p_value for finding in findings]))
     return tuple(
         Result(**asdict(finding) | {"p_value": float(p_value)}, significant=bool(p_value <= alpha))
         for finding, p_value in zip(findings, adjusted, strict=True)
@@ -130,6 +133,7 @@ def judge(findings: list[Finding], alpha: float) -> tuple[Result, ...]:
 def spend_alpha(now: datetime, last: datetime | None, *, rate: float, period: timedelta) -> float:
     """Return the significance level of a look at `now`: the part of `rate` that has grown since the `last` one.
 
+    The last one is that at any version of the model: they share the budget, or each new champion would bring its own.
     Periods follow each other from 1970 on, and each begins with nothing: the looks of a period spend at most `rate`.
     """
     start = _EPOCH + (now - _EPOCH) // period * period

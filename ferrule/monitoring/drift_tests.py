@@ -12,6 +12,7 @@ import pandas as pd
 from scipy import stats
 
 from ferrule.errors import DataError
+from ferrule.monitoring.changes import say_accuracy, say_calibration, say_classes, say_embeddings, say_values
 from ferrule.monitoring.reference import VALUES
 
 COMPONENTS = 32  # principal components of the embeddings that are looked at
@@ -35,7 +36,7 @@ class Limits:
 class Finding:
     """What one test says: `effect` in the unit of `measure`, `limit` to hold it against, and its p-value.
 
-    `chance` is the effect where nothing differs.
+    `chance` is the effect where nothing differs; `change` tells a person what differs, which way and how far.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Finding:
     limit: float
     p_value: float
     chance: float = 0.0
+    change: str = ""
 
     @property
     def reach(self) -> float:
@@ -78,8 +80,22 @@ def compare_labelled(reference: pd.DataFrame, window: pd.DataFrame, limits: Limi
     beyond = np.sum(confidence - seen) / max(spread, 1e-12)
     loss, gap = float(known.mean() - seen.mean()), float(abs(confidence.mean() - seen.mean()))
     return [
-        Finding("accuracy", "accuracy lost", loss, limits.min_accuracy_loss, float(accuracy)),
-        Finding("calibration", "confidence against accuracy", gap, limits.min_calibration_gap, _two_sided(beyond)),
+        Finding(
+            "accuracy",
+            "accuracy lost",
+            loss,
+            limits.min_accuracy_loss,
+            float(accuracy),
+            change=say_accuracy(known.mean(), seen.mean()),
+        ),
+        Finding(
+            "calibration",
+            "confidence against accuracy",
+            gap,
+            limits.min_calibration_gap,
+            _two_sided(beyond),
+            change=say_calibration(confidence.mean(), seen.mean()),
+        ),
     ]
 
 
@@ -93,13 +109,15 @@ def compare_classes(reference: pd.Series, window: pd.Series, limit: float) -> Fi
     merged = _merge_rare(counts)
     p_value = stats.chi2_contingency(merged.T, correction=False).pvalue if len(merged) > 1 else 1.0
     distance = (shares["reference"] - shares["window"]).abs().sum() / 2
-    return Finding("classes", "total variation distance", float(distance), limit, float(p_value))
+    change = say_classes(reference, window)
+    return Finding("classes", "total variation distance", float(distance), limit, float(p_value), change=change)
 
 
 def compare_values(name: str, reference: pd.Series, window: pd.Series, limit: float) -> Finding:
     """Compare two distributions of a number: Kolmogorov-Smirnov distance (0 to 1) and its asymptotic test."""
     result = stats.ks_2samp(reference.to_numpy(float), window.to_numpy(float), method="asymp")
-    return Finding(name, "Kolmogorov-Smirnov distance", float(result.statistic), limit, float(result.pvalue))
+    change, effect = say_values(name, reference, window), float(result.statistic)
+    return Finding(name, "Kolmogorov-Smirnov distance", effect, limit, float(result.pvalue), change=change)
 
 
 def compare_embeddings(reference: np.ndarray, window: np.ndarray, limit: float, *, seed: int) -> Finding:
@@ -116,16 +134,8 @@ def compare_embeddings(reference: np.ndarray, window: np.ndarray, limit: float, 
         halves.append((shuffled[::2], shuffled[1::2]))
     asked = [_tell_apart(halves[0][fit], halves[1][fit], halves[0][1 - fit], halves[1][1 - fit]) for fit in (0, 1)]
     areas, p_values = zip(*asked, strict=True)
-    return Finding("embeddings", "ROC area", float(np.mean(areas)), limit, min(1.0, 2 * min(p_values)), chance=0.5)
-
-
-def adjust_holm(p_values: np.ndarray) -> np.ndarray:
-    """Return Holm's adjusted p-values (k,): whoever rejects those up to alpha errs in at most that share of cases."""
-    order = np.argsort(p_values)
-    factors = np.arange(len(p_values), 0, -1)
-    adjusted = np.empty(len(p_values))
-    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(np.asarray(p_values)[order] * factors))
-    return adjusted
+    area, p_value = float(np.mean(areas)), min(1.0, 2 * min(p_values))
+    return Finding("embeddings", "ROC area", area, limit, p_value, chance=0.5, change=say_embeddings(area))
 
 
 def stack_embeddings(table: pd.DataFrame) -> np.ndarray:

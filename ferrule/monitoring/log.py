@@ -1,9 +1,11 @@
 """The looks in MLflow: experiment `monitoring`, one run a model, a metric a fact, its step the time in Unix seconds.
 
-The run is also what the next look goes by: its tags say up to where was looked, and when drift was last announced.
+The run is also what the next look goes by: its tags say up to where was looked, and when drift of
+each test was last announced.
 """
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,27 +16,32 @@ import pandas as pd
 from ferrule.monitoring.check import Check, Performance
 from ferrule.registry.versions import VersionInfo
 from ferrule.store import open_experiment, open_store
-from ferrule.tracking import MODEL_TAG, log_metrics
+from ferrule.tracking import MODEL_TAG, log_metrics, search_runs
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 EXPERIMENT = "monitoring"
 NAME_TAG = "ferrule.model_name"
 VERSION_TAG = "ferrule.model_version"
 
 _TIMES = {"looked": "ferrule.looked_at", "scored": "ferrule.looked_to", "labelled": "ferrule.labels_looked_to"}
-_ANNOUNCED = "ferrule.announced_at"
+_ANNOUNCED = "ferrule.announced"  # JSON: test to time
 
 
 @dataclass(frozen=True)
 class LastLook:
-    """Where the last look at a model left off: when it was, the newest scoring and label it saw; None before any."""
+    """Where the last look at a model left off: when it was, the newest scoring and label it saw; None before any.
+
+    `spent` is when any version of the registered model was last looked at: all share one budget of false alarms.
+    """
 
     looked: datetime | None
+    spent: datetime | None
     scored: datetime | None
     labelled: datetime | None
-    announced: datetime | None  # when drift was last announced
+    announced: dict[str, datetime]  # when the drift of a test was last announced, by its name
     drifted: bool  # whether it found drift
 
 
@@ -53,20 +60,38 @@ def open_monitoring(root: Path, version: VersionInfo) -> str:
 
 def read_last_look(root: Path, run_id: str) -> LastLook:
     """Return where the last look left off."""
-    known = open_store(root).get_run(run_id).data
-    times = {key: _read_time(known.tags.get(tag)) for key, tag in {**_TIMES, "announced": _ANNOUNCED}.items()}
-    return LastLook(**times, drifted=known.metrics.get("drift", 0) > 0)
+    client = open_store(root)
+    run = client.get_run(run_id)
+    same_name = f"tags.`{NAME_TAG}` = '{run.data.tags[NAME_TAG]}'"
+    looks = search_runs(client, same_name, experiment=run.info.experiment_id, deleted_too=True)
+    spent = [moment for each in looks if (moment := _read_time(each.data.tags.get(_TIMES["looked"])))]
+    times = {key: _read_time(run.data.tags.get(tag)) for key, tag in _TIMES.items()}
+    return LastLook(
+        **times,
+        spent=max(spent, default=None),
+        announced=_read_announced(run),
+        drifted=run.data.metrics.get("drift", 0) > 0,
+    )
 
 
 def log_check(root: Path, run_id: str, check: Check, seen: Mapping[str, datetime], *, announced: bool) -> None:
-    """Keep a look: its metrics at the step of its time, then how far it saw (`seen`: scored, labelled)."""
+    """Keep a look: its metrics at the step of its time, then how far it saw (`seen`: scored, labelled).
+
+    `announced` says that its drift is to be announced; once it is, `log_announcement` starts the cool-down.
+    """
     client = open_store(root)
     log_metrics(client, run_id, list_metrics(check, announced=announced), step=int(check.moment.timestamp()))
     times = {_TIMES[key]: moment for key, moment in seen.items()} | {_TIMES["looked"]: check.moment}
-    if announced:
-        times[_ANNOUNCED] = check.moment
     for tag, moment in times.items():
         client.set_tag(run_id, tag, moment.astimezone(UTC).isoformat())
+
+
+def log_announcement(root: Path, run_id: str, moment: datetime, names: Iterable[str]) -> None:
+    """Keep that drift of these tests was announced."""
+    client = open_store(root)
+    announced = _read_announced(client.get_run(run_id)) | dict.fromkeys(names, moment.astimezone(UTC))
+    text = json.dumps({name: told_at.isoformat() for name, told_at in announced.items()})
+    client.set_tag(run_id, _ANNOUNCED, text)
 
 
 def list_metrics(check: Check, *, announced: bool) -> dict[str, float]:
@@ -101,6 +126,11 @@ def _list_performance(performance: Performance) -> dict[str, float]:
 def _read_metric(client: "MlflowClient", run_id: str, key: str) -> dict[int, float]:
     """Return the values of a metric by step."""
     return {metric.step: metric.value for metric in client.get_metric_history(run_id, key)}
+
+
+def _read_announced(run: "Run") -> dict[str, datetime]:
+    told = json.loads(run.data.tags.get(_ANNOUNCED, "{}"))
+    return {name: datetime.fromisoformat(moment) for name, moment in told.items()}
 
 
 def _read_time(text: str | None) -> datetime | None:

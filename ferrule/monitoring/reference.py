@@ -13,7 +13,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ferrule.calibration import calibrate_predictions
-from ferrule.monitoring.drift import summarize_shares, summarize_values
 from ferrule.predictions import read_probabilities
 from ferrule.quality import measure_quality
 
@@ -39,16 +38,15 @@ def tabulate_reference(
     return table.assign(confidence=confidence).join(quality), temperatures[""]
 
 
-def summarize_reference(
-    table: pd.DataFrame, temperature: float, classes: tuple[str, ...], *, bins: int
-) -> dict[str, Any]:
-    """Return what reference.json holds: rows, temperature, shares of classes, and each value's summary."""
+def summarize_reference(table: pd.DataFrame, temperature: float) -> dict[str, Any]:
+    """Return the reference in a few numbers, for people: rows, temperature, shares of classes, and means."""
+    shares = {name: table[name].value_counts(normalize=True).round(6).sort_index() for name in ("label", "predicted")}
     return {
         "rows": len(table),
         "temperature": temperature,
-        "labels": summarize_shares(table["label"], classes),
-        "predictions": summarize_shares(table["predicted"], classes),
-        "values": {name: summarize_values(table[name].to_numpy(), bins=bins) for name in VALUES},
+        "labels": shares["label"].to_dict(),
+        "predictions": shares["predicted"].to_dict(),
+        "means": table[list(VALUES)].mean().round(6).to_dict(),
     }
 
 

@@ -1,5 +1,6 @@
 """The page on drift: one HTML file that needs no network and no script, light or dark as the reader's screen is."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jinja2
@@ -28,6 +29,7 @@ _UNITS = {
     "contrast": "Contrast (standard deviation)",
     "sharpness": "Sharpness (Laplacian variance)",
 }
+_NAMED_INPUTS = 5
 _SHOWN_LOOKS = 200  # of each test, the newest
 
 
@@ -38,18 +40,22 @@ def render_report(
     images: Window | None,
     history: pd.DataFrame,
     *,
+    notes: Sequence[str] = (),
     rate: float,
     period_days: float,
 ) -> str:
     """Return the page of a look at `model`, a name for people; `history` are the looks so far, this one among them.
 
-    `rate` and `period_days` are the false alarm rate that holds over all looks.
+    `notes` are sentences below the verdict; `rate` and `period_days` are the false alarm rate over all looks.
     """
     environment = jinja2.Environment(loader=jinja2.PackageLoader("ferrule.monitoring", "."), autoescape=True)
     return environment.get_template("report.html").render(
         model=model,
         check=check,
+        verdict=_say_verdict(check),
+        notes=[*_say_accuracy(check), *notes],
         facts=_list_facts(check, images) if images else [],
+        inputs=_say_inputs(images) if images else "",
         rows=[_row(result) for result in check.results],
         alpha=f"{check.alpha:.2g}",
         rate=f"{rate:.0%}",
@@ -61,6 +67,17 @@ def render_report(
     )
 
 
+def _say_verdict(check: Check) -> list[tuple[str, str]]:
+    """Return each test that drifted and what changed; nothing where it is quiet."""
+    return [(TITLES[result.name], result.change) for result in check.drifted]
+
+
+def _say_accuracy(check: Check) -> list[str]:
+    """Return what became of accuracy, if labels tell it and the verdict does not."""
+    quiet = [result for result in check.results if result.name == "accuracy" and not result.drifted]
+    return [f"Accuracy where labels are known: {result.change}, not beyond its limit and chance." for result in quiet]
+
+
 def _list_facts(check: Check, images: Window) -> list[tuple[str, str]]:
     times = {"scored from": images.oldest, "to": images.newest}
     return [
@@ -68,6 +85,13 @@ def _list_facts(check: Check, images: Window) -> list[tuple[str, str]]:
         ("scored since the last look", f"{check.new:,}"),
         *((name, f"{moment:%-d %b %H:%M}") for name, moment in times.items() if moment),
     ]
+
+
+def _say_inputs(images: Window) -> str:
+    """Return the inputs that most of the window came in."""
+    named = [f"{source} ({count:,})" for source, count in images.inputs[:_NAMED_INPUTS]]
+    others = len(images.inputs) - len(named)
+    return ", ".join(named) + (f" and {others:,} more" if others else "")
 
 
 def _row(result: Result) -> dict[str, Any]:

@@ -1,25 +1,31 @@
 """Which scored images a look at drift is about, and which of them have a label by now."""
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from ferrule.monitoring.reference import VALUES
 from ferrule.scoring.scored import ScoredInput, list_scored, read_labels, read_scored
 
-_COLUMNS = ("pixel_hash", "model_md5", "scored_at", "predicted", *VALUES, "embedding")
+_COLUMNS = ("pixel_hash", "model_md5", "scored_at", "predicted", *VALUES)
 
 
 @dataclass(frozen=True)
 class Window:
-    """Rows to look at; `new` of them were not there at the last look, and `newest` is the time of the newest one."""
+    """Rows to look at; `new` of them were not there at the last look, and `newest` is the time of the newest one.
+
+    `inputs` are the names of the files and folders they came in, with the images of each, most first.
+    """
 
     table: pd.DataFrame
     new: int
     newest: datetime | None
     oldest: datetime | None = None
+    inputs: tuple[tuple[str, int], ...] = ()
 
 
 def read_window(
@@ -33,14 +39,16 @@ def read_window(
     inputs = [told for _, told in list_scored(root, since) if told.model_md5 == model_md5 and told.images]
     taken = _take_newest(inputs, last, at_least)
     if not taken:
-        return Window(pd.DataFrame(columns=list(_COLUMNS)), 0, None)
+        return Window(pd.DataFrame(columns=[*_COLUMNS, "embedding"]), 0, None)
     oldest, newest = taken[0].moment, taken[-1].moment
-    rows = read_scored(root, oldest, columns=_COLUMNS)
-    rows = rows[rows["model_md5"] == model_md5].drop_duplicates("pixel_hash", keep="last")
+    rows = _read_of_model(root, model_md5, oldest, columns=_COLUMNS)
     if len(rows) > at_most:
         rows = rows.sample(at_most, random_state=seed).sort_index()
+    columns, drawn = ("pixel_hash", "model_md5", "embedding"), set(rows["pixel_hash"])
+    embeddings = _read_of_model(root, model_md5, oldest, columns=columns, pixel_hashes=drawn)
+    rows = rows.merge(embeddings[["pixel_hash", "embedding"]], on="pixel_hash")
     new = sum(told.images for told in inputs if last is None or told.moment > last)
-    return Window(rows.reset_index(drop=True), new, newest, oldest)
+    return Window(rows.reset_index(drop=True), new, newest, oldest, _count_images(taken))
 
 
 def read_labelled(
@@ -68,6 +76,20 @@ def read_labelled(
 def days_before(moment: datetime, days: float) -> datetime:
     """Return the time `days` days before `moment`, in UTC."""
     return moment.astimezone(UTC) - timedelta(days=days)
+
+
+def _read_of_model(root: Path, model_md5: str, since: datetime, **choice: Any) -> pd.DataFrame:
+    """Return what `read_scored` gives of one model, the newest row of each image."""
+    rows = read_scored(root, since, **choice)
+    return rows[rows["model_md5"] == model_md5].drop_duplicates("pixel_hash", keep="last")
+
+
+def _count_images(inputs: list[ScoredInput]) -> tuple[tuple[str, int], ...]:
+    """Return the images of each input, most first; inputs of one name count as one."""
+    counts: Counter[str] = Counter()
+    for told in inputs:
+        counts[told.source] += told.images
+    return tuple(counts.most_common())
 
 
 def _take_newest(inputs: list[ScoredInput], last: datetime | None, at_least: int) -> list[ScoredInput]:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.stats import binom, norm
 
+from ferrule.holm import holm
+
 LOWER_IS_BETTER = ("log_loss", "ece")
 
 # A sum of absolute gaps is too high, and higher still in a resample; the reflected ("basic") bootstrap takes that away.
@@ -94,17 +96,6 @@ def not_inferior(won: np.ndarray | int, lost: np.ndarray | int, rows: int, margi
     share = (np.sqrt(linear**2 - 8 * rows * constant) - linear) / (4 * rows)
     spread = np.sqrt(np.maximum(rows * (2 * share - margin * (1 + margin)), _SMALLEST))
     return norm.sf((won - lost + rows * margin) / spread)
-
-
-def holm(p_values: np.ndarray) -> np.ndarray:
-    """Return p-values (…, m) adjusted so that the chance of any false alarm among the m is the level (Holm 1979)."""
-    order = np.argsort(p_values, axis=-1)
-    ranked = np.take_along_axis(p_values, order, axis=-1)
-    count = ranked.shape[-1]
-    adjusted = np.minimum(np.maximum.accumulate(ranked * (count - np.arange(count)), axis=-1), 1.0)
-    result = np.empty_like(adjusted)
-    np.put_along_axis(result, order, adjusted, axis=-1)
-    return result
 
 
 def compare(said: Said, *, draws: int, bins: int, seed: int) -> Comparison:

@@ -8,6 +8,9 @@ from ferrule.promotion.gate import RECALL, Check, Evidence, Gate, check_alone, c
 # What no person can approve: data that did not pass validation, and an answer to another question.
 _HARD = ("validation", "classes")
 
+# What is measured when asked, and may be found otherwise an hour later.
+_MEASURED = ("latency", "speed")
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -16,6 +19,7 @@ class Verdict:
     approve: bool
     why: str
     who: str
+    in_time: bool = True  # False where nobody decided, which counts as refused
 
     def __str__(self) -> str:
         return f"{'Approved' if self.approve else 'Refused'} by {self.who}: {self.why.rstrip('.')}."
@@ -25,13 +29,15 @@ class Verdict:
 class Decision:
     """Whether to promote, and the reasons as sentences: all objections, or what speaks for it.
 
-    Where `waits`, a person has yet to decide, and the reasons are what the numbers say.
+    Where `waits`, a person has yet to decide, and the reasons are what the numbers say. What is `settled` would be
+    decided likewise if it were asked again.
     """
 
     promote: bool
     reasons: tuple[str, ...]
     checks: tuple[Check, ...] = ()
     waits: bool = False
+    settled: bool = True
 
 
 def decide_promotion(
@@ -49,8 +55,10 @@ def decide_promotion(
     if champion is not None and champion.version == challenger.version:
         return Decision(False, (f"Version {challenger.version} is the champion already.",))
     checks = (*check_alone(challenger, gate), *check_beside(challenger, champion, gate, evidence))
-    objections = tuple(check.sentence for check in checks if not check.passed)
-    by_numbers = Decision(not objections, objections or _speak_for(checks), checks)
+    failed = [check for check in checks if not check.passed]
+    settled = not failed or any(check.name not in _MEASURED for check in failed)
+    reasons = tuple(check.sentence for check in failed) or _speak_for(checks)
+    by_numbers = Decision(not failed, reasons, checks, settled=settled)
     return by_numbers if gate.mode != "manual" else _ask_person(by_numbers, verdict)
 
 
@@ -61,7 +69,8 @@ def _ask_person(numbers: Decision, verdict: Verdict | None) -> Decision:
     if verdict is None:
         return replace(numbers, promote=False, waits=True)
     advice = "The numbers speak for it." if numbers.promote else "The numbers speak against it."
-    return replace(numbers, promote=verdict.approve, reasons=(str(verdict), advice, *numbers.reasons))
+    reasons = (str(verdict), advice, *numbers.reasons)
+    return replace(numbers, promote=verdict.approve, reasons=reasons, settled=verdict.in_time)
 
 
 def _speak_for(checks: tuple[Check, ...]) -> tuple[str, ...]:

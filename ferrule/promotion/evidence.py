@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -11,11 +11,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ferrule.promotion.candidates import Candidate, Speed
+from ferrule.promotion.candidates import Candidate, Speed, find_obstacle, select_new_images
+from ferrule.promotion.gate import Gate
 from ferrule.registry.versions import DATA_TAG, LOCK_TAG, VALIDATED_TAG, VersionInfo, load_version
 from ferrule.samples import IMAGE_SIZE
 from ferrule.store import open_store
-from ferrule.tracking import EVALUATION_FOLDER, MODEL_TAG, count_look, log_table, model_runs, read_table
+from ferrule.tracking import (
+    EVALUATION_FOLDER,
+    MODEL_TAG,
+    count_look,
+    digest_json,
+    digest_test_set,
+    log_table,
+    model_runs,
+    read_table,
+)
 
 if TYPE_CHECKING:
     from mlflow.pyfunc import PyFuncModel
@@ -40,6 +50,25 @@ def read_candidate(root: Path, info: VersionInfo) -> Candidate:
         predictions=read_table(root, info.run_id, f"{EVALUATION_FOLDER}/predictions.parquet"),
         seen=None if seen is None else seen["pixel_hash"],
     )
+
+
+def digest_question(
+    pair: tuple[str, str | None],
+    challenger: Candidate,
+    champion: Candidate | None,
+    gate: Gate,
+    settings: dict[str, int],
+) -> str:
+    """Return a digest of all that a decision rests on but what is measured when asked.
+
+    `pair` are the MD5s of the bytes of challenger and champion, `settings` those of `comparison.compare`.
+    """
+    told = (challenger.validated, challenger.missing, challenger.accuracy, challenger.recalls, challenger.withdrawn)
+    facts: list[Any] = [pair, told, asdict(gate), settings]
+    if champion is not None:
+        obstacle = find_obstacle(challenger, champion)
+        facts += [obstacle or digest_test_set(select_new_images(challenger, champion))]
+    return digest_json(facts)
 
 
 def rescore(root: Path, info: VersionInfo, test: pd.DataFrame, images: np.ndarray, *, test_md5: str) -> pd.DataFrame:

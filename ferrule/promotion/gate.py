@@ -45,7 +45,7 @@ class Gate:
 
 @dataclass(frozen=True)
 class Evidence:
-    """The comparison with the champion, and the how manieth it is on these test images, from 1."""
+    """The comparison with the champion, and the how manieth it is under the name of the model, from 1."""
 
     comparison: Comparison
     look: int
@@ -61,7 +61,7 @@ class Check:
 
 
 def spend_alpha(alpha: float, look: int) -> float:
-    """Return the level of the `look`th comparison on the same test images, from 1: alpha 6 / (pi look)^2.
+    """Return the level of the `look`th comparison under one model name, from 1: alpha 6 / (pi look)^2.
 
     The levels of any number of comparisons add up to less than `alpha` (Bonferroni over an endless sequence, as in
     Foster and Stine 2008, "Alpha-investing"), so this bounds the chance that any of them promotes by luck.
@@ -156,7 +156,7 @@ def _check_better(challenger: Candidate, champion: Candidate, gate: Gate, eviden
         chance <= level,
         f"Of the same {found.images:,} test images{others} it is right on {found.won:,} that {name(champion)} gets "
         f"wrong, and wrong on {found.lost:,} that this gets right: {_points(accuracy)}. {luck} does so with a chance "
-        f"of {_chance(chance)}; at most {_chance(level)} is asked for in comparison {evidence.look} on these images.",
+        f"of {_chance(chance)}; at most {_chance(level)} is asked for in comparison {evidence.look} of this model.",
     )
 
 

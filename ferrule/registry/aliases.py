@@ -16,7 +16,9 @@ from ferrule.registry.ledger import (
     INTENDED,
     JUDGING,
     OVERTAKEN,
+    REFUSED,
     UNDONE,
+    WAITING,
     Entry,
     Move,
     change_entry,
@@ -93,6 +95,16 @@ def note_decision(root: Path, run_id: str, state: str, **facts: str) -> None:
     change_entry(open_store(root), run_id, state, **facts)
 
 
+def end_decision(root: Path, run_id: str, why: str) -> None:
+    """Write down that a decision broke off, unless it was made: then its entry tells what came of it.
+
+    An entry that is intended is left to `_settle`: the alias may have moved.
+    """
+    with locked(root) as client:
+        if read_entry(client, run_id).state in (JUDGING, WAITING):
+            change_entry(client, run_id, ENDED, why=why)
+
+
 def reconcile(root: Path, name: str) -> list[str]:
     """Bring ledger and aliases together; return what was done, as sentences. No store is made."""
     if not has_store(root):
@@ -106,25 +118,39 @@ def read_history(root: Path, name: str) -> list[Entry]:
     return read_entries(open_store(root), name) if has_store(root) else []
 
 
-def find_former(entries: list[Entry]) -> str | None:
-    """Return the champion before the one that the ledger names last, or None.
+def list_former(entries: list[Entry]) -> list[str]:
+    """Return the champions before the one of today, the last one first.
 
     A rollback takes back what came after the version that it returns to, so a second one goes further back.
     """
     line: list[str] = []
-    for entry in entries:
-        if entry.alias == CHAMPION and entry.state == DONE and entry.after:
-            if entry.action == ROLLBACK and entry.after in line:
-                line = line[: line.index(entry.after) + 1]
-            else:
-                line = [*(version for version in line if version != entry.after), entry.after]
-    return line[-2] if len(line) > 1 else None
+    moves = list_champions(entries)
+    for entry in moves:
+        if entry.action == ROLLBACK and entry.after in line:
+            line = line[: line.index(entry.after) + 1]
+        elif entry.after:
+            line = [*(version for version in line if version != entry.after), entry.after]
+    there_is_one = bool(moves and moves[-1].after)
+    return line[::-1][there_is_one:]
 
 
-def find_withdrawal(entries: list[Entry], version: str) -> str | None:
-    """Return why the version stopped to be the champion if that was a rollback, or None."""
-    left = [entry for entry in entries if entry.alias == CHAMPION and entry.state == DONE and entry.before == version]
-    return left[-1].why if left and left[-1].action == ROLLBACK else None
+def find_withdrawal(entries: list[Entry], version: str, model_md5: str) -> str | None:
+    """Return why the version, or another of the same bytes, stopped to be the champion if that was a rollback."""
+    known = (version, model_md5)
+    moves = [entry for entry in list_champions(entries) if entry.took(*known) or entry.brought(*known)]
+    gone = moves and moves[-1].action == ROLLBACK and not moves[-1].brought(*known)
+    return moves[-1].why if gone else None
+
+
+def find_refusal(entries: list[Entry], question: str) -> Entry | None:
+    """Return the last refusal that answers the same `question` (`evidence.digest_question`), or None."""
+    refused = [entry for entry in entries if entry.state == REFUSED and entry.question == question]
+    return refused[-1] if refused else None
+
+
+def list_champions(entries: list[Entry]) -> list[Entry]:
+    """Return the moves of `champion` that were made, oldest first."""
+    return [entry for entry in entries if entry.alias == CHAMPION and entry.state == DONE]
 
 
 def check_ledger(root: Path, name: str) -> list[Finding]:
@@ -153,7 +179,7 @@ def check_ledger(root: Path, name: str) -> list[Finding]:
                 "let only one of them promote and roll back, since the lock does not reach across machines.",
             )
         )
-    return found + _find_dangling(client, name, held)
+    return found
 
 
 def _settle(client: "MlflowClient", root: Path, name: str) -> list[str]:
@@ -186,19 +212,6 @@ def _find_differences(entries: list[Entry], held: dict[str, str]) -> list[tuple[
     noted = {entry.alias: entry.after for entry in entries if entry.state == DONE}  # the last one stays
     both = [(alias, noted.get(alias), held.get(alias)) for alias in ALIASES]
     return [(alias, by_ledger, now) for alias, by_ledger, now in both if by_ledger != now]
-
-
-def _find_dangling(client: "MlflowClient", name: str, held: dict[str, str]) -> list[Finding]:
-    from mlflow.exceptions import MlflowException
-
-    found = []
-    for alias, version in held.items():
-        try:
-            client.get_model_version(name, version)
-        except MlflowException:
-            remedy = "run `ferrule rollback --to VERSION --why TEXT`, or `ferrule run` for another challenger."
-            found.append(Finding(f"The alias {alias} is version {version} of {name!r}, which does not exist.", remedy))
-    return found
 
 
 def _read_holders(client: "MlflowClient", name: str) -> dict[str, str]:

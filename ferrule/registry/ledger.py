@@ -12,13 +12,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
 
 from filelock import FileLock, Timeout
 
 from ferrule.errors import RegistryError
 from ferrule.store import open_experiment, open_store, store_uri
-from ferrule.tracking import FLOW_TAG, flow_tags, log_metrics, search_runs
+from ferrule.tracking import FLOW_TAG, MODEL_TAG, flow_tags, log_metrics, search_runs
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -31,10 +32,13 @@ JUDGING, WAITING = "judging", "waiting"  # a decision under way; one that waits 
 INTENDED, DONE, UNDONE = "intended", "done", "undone"  # a move that is about to be made, was made, was not
 REFUSED, OVERTAKEN, ENDED = "refused", "overtaken", "ended"  # decisions after which nothing moved; the last broke off
 
+REPORT = "decision.md"  # of the files behind an entry: what was found, for a person
+
 LOCK_TIMEOUT = 120  # seconds; the lock is held for some calls to the store, never while a model predicts
 LONGEST_REASON = 4000  # characters; the store takes 5,000
 
 _PREFIX = "ledger."
+_TEXTS = ("action", "alias", "state", "why", "who", "when", "process", "before_md5", "after_md5", "question")
 _SQLITE = "sqlite:///"
 
 
@@ -62,6 +66,17 @@ class Entry:
     when: str  # UTC, ISO 8601
     process: str  # "<machine>:<process id>"
     flow_run_id: str | None
+    before_md5: str = ""  # of the bytes of the two versions: after an upgrade the same model has another number
+    after_md5: str = ""
+    question: str = ""  # of a refusal: a digest of what it rests on; empty where asking again may be answered otherwise
+
+    def brought(self, version: str, model_md5: str) -> bool:
+        """Tell whether this let the alias mean the version, or another of the same bytes."""
+        return self.after == version or (bool(model_md5) and self.after_md5 == model_md5)
+
+    def took(self, version: str, model_md5: str) -> bool:
+        """Tell whether this took the alias from the version, or from another of the same bytes."""
+        return self.before == version or (bool(model_md5) and self.before_md5 == model_md5)
 
     @property
     def orphaned(self) -> bool:
@@ -108,6 +123,8 @@ def write_entry(
         "alias": move.alias,
         "before": move.before or "",
         "after": move.after or "",
+        "before_md5": _find_md5(client, name, move.before),
+        "after_md5": _find_md5(client, name, move.after),
         "state": state,
         "why": why[:LONGEST_REASON],
         "who": who_am_i(),
@@ -145,17 +162,20 @@ def read_entry(client: "MlflowClient", run_id: str) -> Entry:
 
 
 def claim_look(root: Path, run_id: str, test_md5: str, pair: tuple[str, str]) -> int:
-    """Return the how manieth comparison on a set of test images this one is, from 1, and write it down.
+    """Return the how manieth comparison under the name of its model this one is, from 1, and write it down.
 
-    `test_md5` names the images, `pair` the models by the MD5s of their bytes. The same pair on the same images gives
-    the same numbers again, and so is the same comparison. Deleted entries count: the number never falls.
+    Whatever the test images: new data adds a few to those that were looked at before, and starting again at 1 with
+    each of them would promote luck. `test_md5` names the images, `pair` the models by the MD5s of their bytes. The same
+    pair on the same images gives the same numbers again, and so is the same comparison. Deleted entries count.
     """
-    both = " ".join(pair)
+    asked = {"pair": " ".join(pair), "test_md5": test_md5}
     with locked(root) as client:
-        runs = _search(client, f"tags.`{_PREFIX}test_md5` = '{test_md5}'", deleted_too=True)
-        looks = {run.data.tags[f"{_PREFIX}pair"]: int(run.data.tags[f"{_PREFIX}look"]) for run in runs}
-        look = looks.get(both) or 1 + max(looks.values(), default=0)
-        for key, value in {"look": str(look), "pair": both, "test_md5": test_md5}.items():
+        name = client.get_run(run_id).data.tags[f"{_PREFIX}model"]
+        runs = _search(client, f"tags.`{_PREFIX}model` = '{name}' and tags.`{_PREFIX}look` LIKE '%'", deleted_too=True)
+        known = [{key: run.data.tags[f"{_PREFIX}{key}"] for key in (*asked, "look")} for run in runs]
+        same = [int(each["look"]) for each in known if asked.items() <= each.items()]
+        look = same[0] if same else 1 + max((int(each["look"]) for each in known), default=0)
+        for key, value in {**asked, "look": str(look)}.items():
             client.set_tag(run_id, f"{_PREFIX}{key}", value)
     return look
 
@@ -176,6 +196,15 @@ def log_evidence(root: Path, run_id: str, metrics: Mapping[str, float], files: M
         client.log_text(run_id, content, name)
 
 
+def read_report(root: Path, run_id: str) -> str | None:
+    """Return the file REPORT behind an entry, Markdown, or None where nothing was compared."""
+    client = open_store(root)
+    if REPORT not in {file.path for file in client.list_artifacts(run_id)}:
+        return None
+    with TemporaryDirectory() as place:  # MLflow copies the file, and would leave the copy behind
+        return Path(client.download_artifacts(run_id, REPORT, place)).read_text(encoding="utf-8")
+
+
 def _search(client: "MlflowClient", condition: str, *, deleted_too: bool = False) -> "list[Run]":
     experiment = client.get_experiment_by_name(EXPERIMENT)
     if experiment is None:
@@ -185,7 +214,7 @@ def _search(client: "MlflowClient", condition: str, *, deleted_too: bool = False
 
 def _read(run: "Run") -> Entry:
     facts = {key.removeprefix(_PREFIX): value for key, value in run.data.tags.items() if key.startswith(_PREFIX)}
-    texts = {key: facts.get(key, "") for key in ("action", "alias", "state", "why", "who", "when", "process")}
+    texts = {key: facts.get(key, "") for key in _TEXTS}
     return Entry(
         run_id=str(run.info.run_id),
         number=int(facts["number"]),
@@ -194,6 +223,16 @@ def _read(run: "Run") -> Entry:
         flow_run_id=facts.get("flow_run_id") or run.data.tags.get(FLOW_TAG),
         **texts,
     )
+
+
+def _find_md5(client: "MlflowClient", name: str, version: str | None) -> str:
+    """Return the MD5 of a version's bytes, or nothing where it is lost."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return str(client.get_model_version(name, version).tags.get(MODEL_TAG, "")) if version else ""
+    except MlflowException:
+        return ""
 
 
 def _lock_path(root: Path) -> Path:

@@ -35,6 +35,7 @@ def create_version(
     logged = client.create_logged_model(experiment_id(client), name, source_run_id=run_id, tags=tags)
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
     backend = _trained_backend(client, tags[MODEL_TAG])
+    current_backend()  # loads it without its chatter, before served.py does
     with fluent_store(root):
         import mlflow
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ferrule.errors import RegistryError
 from ferrule.registry.aliases import CHALLENGER, CHAMPION, move_alias
 from ferrule.registry.packaging import SERVED, create_version, current_backend
-from ferrule.store import fluent_store, open_store
+from ferrule.store import fluent_store, has_store, open_store
 from ferrule.tracking import MODEL_TAG, TEST_TAG, digest_file, find_model_run, model_runs
 
 if TYPE_CHECKING:
@@ -92,14 +92,17 @@ def describe_version(root: Path, name: str, which: str) -> VersionInfo:
     """Return what is known of a version, by number or alias; raises RegistryError where there is none."""
     info = find_version(root, name, which)
     if info is None:
-        raise RegistryError(f"Expected {which} among the versions of {name!r}; there is none; run `ferrule run` first.")
+        remedy = "see `ferrule registry list`" if _has_versions(root, name) else "run `ferrule run` first"
+        raise RegistryError(f"Expected {which} among the versions of {name!r}; there is none; {remedy}.")
     return info
 
 
 def find_version(root: Path, name: str, which: str) -> VersionInfo | None:
-    """Return what is known of a version, by number or alias, or None."""
+    """Return what is known of a version, by number or alias, or None; no store is made by asking."""
     from mlflow.exceptions import MlflowException
 
+    if not has_store(root):
+        return None
     client = open_store(root)
     find = client.get_model_version if which.isdecimal() else client.get_model_version_by_alias
     try:
@@ -134,6 +137,10 @@ def load_version(root: Path, name: str, which: str = CHAMPION) -> "PyFuncModel":
 def load_network(root: Path, info: VersionInfo) -> "keras.Model":
     """Return the version's own Keras network: grey values 0-255 (b, 48, 48, 1) to probabilities, not calibrated."""
     return load_version(root, info.name, info.version).unwrap_python_model().network
+
+
+def _has_versions(root: Path, name: str) -> bool:
+    return has_store(root) and bool(list_versions(root, name))
 
 
 def _ensure_registered_model(client: "MlflowClient", name: str) -> None:

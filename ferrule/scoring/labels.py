@@ -4,7 +4,6 @@ An image is known by its pixels, so that its label finds it whatever file it cam
 than once the last label counts: within a file the last row, and of several files the one that was added last.
 """
 
-import hashlib
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,9 +17,10 @@ from ferrule.errors import DataError
 from ferrule.layouts import read_samples
 from ferrule.layouts.csvfiles import read_header
 from ferrule.quality import hash_pixels
-from ferrule.scoring.scored import FOLDER, LABELS, NAME_DIGITS, read_labels, read_scored, replacing
+from ferrule.scoring.scored import FOLDER, LABELS, read_labels, read_scored, replacing
 
 _HASH, _PLACE, _LABEL = "pixel_hash", ["source_file", "source_row"], "label"
+_PIXELS = "pixels"  # a CSV that has it is one of images
 _IS_HASH = re.compile("[0-9a-f]{16}")
 
 
@@ -54,7 +54,7 @@ class AddedLabels:
 
 
 def add_labels(root: Path, file: Path) -> AddedLabels:
-    """Keep the labels in `file` in the store of the project `root`; the same labels again change nothing.
+    """Keep the labels in `file` in the store of the project `root`, those that are not known already.
 
     `file` is a CSV with label and pixel_hash, or label, source_file and source_row (as in the predictions), or labelled
     images in any layout that ingest reads. Labels of images that are not scored are kept too. Raises DataError, and
@@ -66,21 +66,25 @@ def add_labels(root: Path, file: Path) -> AddedLabels:
     labels = known.drop_duplicates(_HASH, keep="last").sort_values(_HASH)
     if labels.empty:
         raise DataError(f"Expected labels of scored images in {file.name}; it has none; see docs/scoring.md.")
-    digest = hashlib.sha256("\n".join(labels[_HASH] + " " + labels[_LABEL]).encode()).hexdigest()
-    path = root / FOLDER / LABELS / f"{digest[:NAME_DIGITS]}.parquet"
-    new = not path.exists()
-    if new:
-        with replacing(path) as draft:
-            labels.assign(added_at=pd.Timestamp(datetime.now(UTC)), source=file.name).to_parquet(draft, index=False)
     former = labels[_HASH].map(before.set_index(_HASH)[_LABEL])
+    news = labels[former != labels[_LABEL]]  # unknown ones too: a missing value equals nothing
+    if len(news):
+        _keep(root, news, file)
     return AddedLabels(
         images=len(labels),
         matched=int(labels[_HASH].isin(scored[_HASH]).sum()),
-        changed=int((former.notna() & (former != labels[_LABEL])).sum()) if new else 0,
+        changed=int(former[news.index].notna().sum()),
         contradicted=int((known.groupby(_HASH)[_LABEL].nunique() > 1).sum()),
         left_out=len(rows) - len(known),
-        new=new,
+        new=len(news) > 0,
     )
+
+
+def _keep(root: Path, labels: pd.DataFrame, file: Path) -> None:
+    """Write a file of labels, named after its time."""
+    now = datetime.now(UTC)
+    with replacing(root / FOLDER / LABELS / f"{now:%Y-%m-%dT%H-%M-%S.%fZ}.parquet") as draft:
+        labels.assign(added_at=pd.Timestamp(now), source=file.name).to_parquet(draft, index=False)
 
 
 def _read_rows(file: Path, scored: pd.DataFrame) -> pd.DataFrame:
@@ -90,6 +94,11 @@ def _read_rows(file: Path, scored: pd.DataFrame) -> pd.DataFrame:
         return _check(_read_csv(file), file)
     if {*_PLACE, _LABEL} <= names:
         return _check(_find_hashes(_read_csv(file), scored, file), file)
+    if file.suffix.casefold() == ".csv" and any(names) and _PIXELS not in names:
+        raise DataError(
+            "Expected label with pixel_hash, or label with source_file and source_row, or labelled images; "
+            f"{file.name} has {', '.join(sorted(names))}; name its columns so."
+        )
     samples = read_samples(file, EMOTIONS, max_reject_fraction=1.0).samples
     hashes = np.array([digest for chunk in samples.chunks() for digest in hash_pixels(chunk)])
     return pd.DataFrame({_HASH: hashes, _LABEL: samples.table[_LABEL].to_numpy()})

@@ -22,7 +22,7 @@ from ferrule.errors import DataError, RegistryError
 from ferrule.layouts.archives import is_archive, unpack
 from ferrule.layouts.damage import Reject, tabulate_rejects
 from ferrule.layouts.streaming import Chunk, digest_input, stream_images
-from ferrule.quality import measure_quality
+from ferrule.quality import hash_pixels, measure_quality
 from ferrule.scoring.abstention import Abstention
 from ferrule.scoring.scored import (
     FOLDER,
@@ -61,18 +61,6 @@ class Scorer:
         """What chunks must agree in to be joined."""
         facts = f"{self.model_md5} {self.temperature!r} {self.abstention.threshold!r}"
         return hashlib.sha256(facts.encode()).hexdigest()[:8]
-
-
-def attach_embeddings(model: "keras.Model") -> "keras.Model":
-    """Return `model` with a second output, the embeddings of `drift.embed`; a single network is run but once."""
-    from ferrule.backends import keras
-
-    members = [layer for layer in model.layers if isinstance(layer, keras.Model)]
-    if not members:
-        return keras.Model(model.inputs, [model.outputs[0], model.layers[-1].input])
-    features = [keras.Model(member.inputs, member.layers[-1].input)(model.inputs[0]) for member in members]
-    joined = keras.layers.Concatenate()(features) if len(features) > 1 else features[0]
-    return keras.Model(model.inputs, [model.outputs[0], joined])
 
 
 def score_images(scorer: Scorer, images: np.ndarray) -> pa.Table:
@@ -115,15 +103,16 @@ def score_input(root: Path, source: Path, input_sha256: str, scorer: Scorer, *, 
     work.mkdir(parents=True, exist_ok=True)
     with _opened(source, work) as place:
         parts, rejects = _score_chunks(place, work, scorer, chunk_images)
+    if digest_input(source) != input_sha256:
+        shutil.rmtree(work)  # the chunks, and the rejects, may be of other bytes than those that the digest names
+        raise DataError(
+            f"Expected {source.name} to stay as it is; it changed while it was read; score it once it is whole."
+        )
     now = datetime.now(UTC)
     if rejects:
         with replacing(rejects_path(root, input_sha256, now)) as draft:
             tabulate_rejects(rejects).to_parquet(draft, index=False)
     _expect_images(source, parts, rejects)
-    if digest_input(source) != input_sha256:
-        raise DataError(
-            f"Expected {source.name} to stay as it is; it changed while it was read; score it once it is whole."
-        )
     told = _describe(source, input_sha256, scorer, parts, len(rejects), now)
     with replacing(predictions_path(root, told, first=not find_scored(root, input_sha256))) as draft:
         _join_parts(parts, told, draft)
@@ -173,9 +162,18 @@ def _score_chunks(place: Path, work: Path, scorer: Scorer, size: int) -> tuple[l
             return [], rejects
         if chunk.files:
             parts.append(work / f"{number:06d}.parquet")
-            if not parts[-1].exists():
+            if not _holds(parts[-1], chunk):
                 _write_part(parts[-1], chunk, scorer)
     return parts, rejects
+
+
+def _holds(part: Path, chunk: Chunk) -> bool:
+    """Tell whether a part is there, and of this chunk: a killed run may have read the input amid a change."""
+    if not part.exists():
+        return False
+    known = pq.read_table(part, columns=["pixel_hash", "source_file", "source_row"])
+    asked = [hash_pixels(chunk.images), list(chunk.files), list(chunk.rows)]
+    return [column.to_pylist() for column in known.columns] == asked
 
 
 def _write_part(path: Path, chunk: Chunk, scorer: Scorer) -> None:

@@ -6,7 +6,7 @@ metadata, so that the files are the ledger: there is no second one that could di
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
@@ -14,7 +14,10 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
+
+from ferrule.errors import DataError
 
 FOLDER = "scoring"
 INBOX, PREDICTIONS, REJECTS, LABELS = "inbox", "predictions", "rejects", "labels"
@@ -46,15 +49,21 @@ class ScoredInput:
 
 
 def read_scored(
-    root: Path, since: datetime | None = None, until: datetime | None = None, *, columns: Sequence[str] | None = None
+    root: Path,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    *,
+    columns: Sequence[str] | None = None,
+    pixel_hashes: Collection[str] | None = None,
 ) -> pd.DataFrame:
     """Return what was scored in the project `root` with since <= scored_at < until, a row an image, oldest first.
 
-    `columns` are all unless named, which bounds the memory: `embedding` is by far the largest. Probabilities of a class
-    that a model does not know are missing. Times without a zone are taken as UTC. An image that two models scored, or
-    that came in two inputs, has two rows. Without any file the table is empty, with the columns asked for.
+    `columns` are all unless named, which bounds the memory: `embedding` is by far the largest; so
+    does asking for the images of some `pixel_hashes` only. Probabilities of a class that a model does not know are
+    missing. Times without a zone are taken as UTC. An image that two models scored, or that came in two inputs, has two
+    rows. Without any file the table is empty, with the columns asked for. Raises DataError as `read_description` does.
     """
-    tables = [_read_columns(path, columns) for path, _ in list_scored(root, since, until)]
+    tables = [_read_rows(path, columns, pixel_hashes) for path, _ in list_scored(root, since, until)]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(columns or ["pixel_hash"]))
 
 
@@ -78,9 +87,20 @@ def find_scored(root: Path, input_sha256: str) -> list[ScoredInput]:
     return [told for told in map(read_description, paths) if told.input_sha256 == input_sha256]
 
 
+def find_damaged(root: Path) -> list[Path]:
+    """Return the files of predictions and labels that cannot be read; of predictions only the ends are looked at."""
+    places = {PREDICTIONS: ("date=*/*.parquet", read_description), LABELS: ("*.parquet", _read_rows)}
+    return [
+        path
+        for folder, (pattern, read) in places.items()
+        for path in sorted((root / FOLDER / folder).glob(pattern))
+        if _fails(read, path)
+    ]
+
+
 def read_labels(root: Path) -> pd.DataFrame:
     """Return the labels added so far: pixel_hash (unique), label, added_at (UTC), source; the last one added counts."""
-    tables = [pd.read_parquet(path) for path in (root / FOLDER / LABELS).glob("*.parquet")]
+    tables = [_read_rows(path) for path in (root / FOLDER / LABELS).glob("*.parquet")]
     if not tables:
         return pd.DataFrame({name: pd.Series(dtype="str") for name in ("pixel_hash", "label", "added_at", "source")})
     labels = pd.concat(tables, ignore_index=True).sort_values("added_at", kind="stable")
@@ -94,14 +114,16 @@ def predictions_path(root: Path, told: ScoredInput, *, first: bool) -> Path:
 
 
 def rejects_path(root: Path, input_sha256: str, moment: datetime) -> Path:
-    """Return where the rejects of an input go."""
-    return root / FOLDER / REJECTS / f"date={moment:%Y-%m-%d}" / f"{input_sha256[:NAME_DIGITS]}.parquet"
+    """Return where the rejects of an input go: where they are, if it was read before."""
+    folder, name = root / FOLDER / REJECTS, f"{input_sha256[:NAME_DIGITS]}.parquet"
+    return next(folder.glob(f"date=*/{name}"), folder / f"date={moment:%Y-%m-%d}" / name)
 
 
 def read_description(path: Path) -> ScoredInput:
-    """Return what a file of predictions says of itself."""
-    content = json.loads(pq.read_schema(path).metadata[_METADATA])
-    return ScoredInput(**{field.name: content[field.name] for field in fields(ScoredInput)})
+    """Return what a file of predictions says of itself; raises DataError where the file is damaged."""
+    with _reading(path):
+        content = json.loads(pq.read_schema(path).metadata[_METADATA])
+        return ScoredInput(**{field.name: content[field.name] for field in fields(ScoredInput)})
 
 
 def with_description(schema: pa.Schema, told: ScoredInput) -> pa.Schema:
@@ -111,20 +133,59 @@ def with_description(schema: pa.Schema, told: ScoredInput) -> pa.Schema:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a hidden path beside `path`, which takes its place when the block ends well, and is gone otherwise."""
+    """Give a hidden path beside `path`, which takes its place when the block ends well, and is gone otherwise.
+
+    The file is on the disk before it has its name, and its name before this returns: a power cut leaves no half of it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
     try:
         yield draft
+        _flush(draft)
         draft.replace(path)
+        _flush(path.parent)
     finally:
         draft.unlink(missing_ok=True)
 
 
-def _read_columns(path: Path, columns: Sequence[str] | None) -> pd.DataFrame:
-    file = pq.ParquetFile(path)
-    known = None if columns is None else [name for name in columns if name in file.schema_arrow.names]
-    return file.read(columns=known).to_pandas()
+def _flush(path: Path) -> None:
+    """Have the system write a file or folder to its disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _read_rows(
+    path: Path, columns: Sequence[str] | None = None, pixel_hashes: Collection[str] | None = None
+) -> pd.DataFrame:
+    """Return the rows of these hashes, or all, with those of the columns that the file has."""
+    asked = None if pixel_hashes is None else pc.field("pixel_hash").isin(list(pixel_hashes))
+    with _reading(path):
+        known = None if columns is None else [name for name in columns if name in pq.read_schema(path).names]
+        return pq.read_table(path, columns=known, filters=asked, partitioning=None).to_pandas()
+
+
+def _fails(read: Callable[[Path], object], path: Path) -> bool:
+    try:
+        read(path)
+    except DataError:
+        return True
+    return False
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Make one sentence of whatever a file of the store that cannot be read gives rise to."""
+    try:
+        yield
+    except (pa.ArrowException, OSError, ValueError, TypeError, KeyError) as error:
+        told = str(error).strip().partition("\n")[0]
+        raise DataError(
+            f"Expected a file of scored images or labels in {path}; it cannot be read ({told}); remove it, and what it "
+            "held can be scored, or added, again."
+        ) from error
 
 
 def _in_utc(moment: datetime | None) -> datetime | None:

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import httpx
 
 from ferrule.errors import FerruleError
-from ferrule.store import store_uri
+from ferrule.store import is_server, store_uri
 from flows.checks import Finding
 
 TIMEOUT = 3.0  # seconds
@@ -61,12 +61,11 @@ def check_schedules(root: Path) -> list[Finding]:
     from flows.deployments import read_names
 
     try:
-        names, (schedules, online) = read_names(root), read_schedules()
+        names, (schedules, online) = read_names(root), read_schedules(root)
     except FerruleError as error:
         return [Finding("warning", f"The schedules could not be read: {error}", "ferrule deploy")]
-    ours = [schedule for schedule in schedules if schedule.name in names]
     zone = datetime.now().astimezone().tzinfo or UTC
-    return judge_schedules(names, ours, online) + compare_zones(ours, zone)
+    return judge_schedules(names, schedules, online) + compare_zones(schedules, zone)
 
 
 def judge_schedules(names: Iterable[str], schedules: list[Schedule], online: Mapping[str, int]) -> list[Finding]:
@@ -123,14 +122,14 @@ def compare_clocks(name: str, header: str | None, now: datetime) -> list[Finding
     return [Finding("warning", sentence, "timedatectl set-ntp true   # on the machine whose clock is wrong")]
 
 
-def read_schedules() -> tuple[list[Schedule], dict[str, int]]:
-    """Return every deployment on the server, and how many workers of each pool are online.
+def read_schedules(root: Path) -> tuple[list[Schedule], dict[str, int]]:
+    """Return the deployments of prefect.yaml that the server has, and how many workers of each pool are online.
 
     Raises WorkflowError where the server does not agree.
     """
     from prefect.client.schemas import filters
 
-    from flows.deployments import asking_server
+    from flows.deployments import asking_server, read_deployed, read_online
 
     late = filters.FlowRunFilter(state=filters.FlowRunFilterState(name=filters.FlowRunFilterStateName(any_=["Late"])))
     with asking_server() as client:
@@ -146,11 +145,10 @@ def read_schedules() -> tuple[list[Schedule], dict[str, int]]:
                     deployment_filter=filters.DeploymentFilter(id=filters.DeploymentFilterId(any_=[found.id])),
                 ),
             )
-            for found in client.read_deployments()
+            for found in read_deployed(client, root).values()
         ]
         pools = {schedule.pool for schedule in schedules if schedule.pool}
-        workers = {pool: client.read_workers_for_work_pool(pool) for pool in pools}
-    return schedules, {pool: sum(worker.status == "ONLINE" for worker in found) for pool, found in workers.items()}
+        return schedules, {pool: len(read_online(client, pool)) for pool in pools}
 
 
 def ask_mlflow(root: Path, path: str, parameters: Mapping[str, str]) -> dict[str, Any]:
@@ -164,11 +162,6 @@ def ask_mlflow(root: Path, path: str, parameters: Mapping[str, str]) -> dict[str
         return answer.json() if answer.is_success else {}
     except (httpx.HTTPError, httpx.InvalidURL, ValueError):
         return {}
-
-
-def is_server(uri: str) -> bool:
-    """Tell whether a store is asked over HTTP."""
-    return uri.startswith(("http://", "https://"))
 
 
 def _check_server(name: str, variable: str, uri: str, health: str) -> list[Finding]:

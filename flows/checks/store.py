@@ -15,9 +15,9 @@ from urllib.parse import unquote, urlsplit
 
 from ferrule.registry.aliases import CHALLENGER, CHAMPION, check_ledger
 from ferrule.registry.ledger import EXPERIMENT as LEDGER
-from ferrule.store import EXPERIMENT, store_uri
+from ferrule.store import EXPERIMENT, is_server, store_uri
 from flows.checks import Finding
-from flows.checks.servers import ask_mlflow, is_server
+from flows.checks.servers import ask_mlflow
 from flows.checks.settings import read_params
 
 _SQLITE = "sqlite:///"

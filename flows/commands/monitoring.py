@@ -2,12 +2,15 @@
 
 import click
 
+DRIFT = 3  # exit status; 2 is what a wrong option ends with
+
 
 @click.command()
 def monitor() -> None:
-    """Compare what the champion scored with its reference; exit 0 where it is quiet, 2 on drift, 1 on an error.
+    """Compare what the champion scored with its reference; exit 0 where it is quiet, 3 on drift, 1 on an error.
 
-    The report is a page in monitoring/. Looking again without new images or labels changes nothing.
+    The report is a page in monitoring/. The exit status tells of this look alone: without new images or labels there
+    is nothing to look at, nothing changes, and it is 0, also where the last look found drift.
     """
     from flows.project import enter_project
 
@@ -23,4 +26,4 @@ def monitor() -> None:
         look = monitor_champion(root)
     print_look(look)
     if look.drifted:
-        raise click.exceptions.Exit(2)
+        raise click.exceptions.Exit(DRIFT)

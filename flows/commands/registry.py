@@ -22,14 +22,23 @@ def list_command() -> None:
 
 
 @registry.command("history")
-def history_command() -> None:
-    """Tell who let which alias mean which version, when and why, and what was refused."""
+@click.argument("entry", type=int, required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print the whole ledger as JSON, for scripts.")
+def history_command(entry: int | None, as_json: bool) -> None:
+    """Tell who let which alias mean which version, when and why, and what was refused; all of it for one ENTRY."""
+    if entry is not None and as_json:
+        raise click.UsageError("Expected the number of an entry or --json; got both.")
     from flows.project import enter_project
 
     root = enter_project()
-    from flows.versions import print_history
+    from flows.versions import print_entry, print_history, tell_history
 
-    print_history(root)
+    if as_json:
+        click.echo(tell_history(root))
+    elif entry is not None:
+        print_entry(root, entry)
+    else:
+        print_history(root)
 
 
 @registry.command("compare")
@@ -69,6 +78,8 @@ def reconcile_command() -> None:
 @click.option("--why", required=True, metavar="TEXT", help="The reason; it goes into the ledger.")
 def rollback(to: str | None, why: str) -> None:
     """Make the former champion the champion again."""
+    if not why.strip():
+        raise click.UsageError("Expected --why TEXT with a reason; it is empty.")
     from flows.project import enter_project
 
     root = enter_project()

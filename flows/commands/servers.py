@@ -32,7 +32,7 @@ def up(mlflow_port: int, prefect_port: int, check: bool) -> None:
         expect_sound(root, standing)
         _print(standing, "Healthy: servers, worker and deployments.")
         return
-    with operate(root, mlflow_port, prefect_port) as operation:
+    with operate(root, mlflow_port, prefect_port, takes_runs=not check) as operation:
         if check:
             _print(operation.addresses, "Healthy: servers, worker and deployments.")
             return
@@ -46,12 +46,12 @@ def up(mlflow_port: int, prefect_port: int, check: bool) -> None:
 def ui(mlflow_port: int, prefect_port: int, check: bool) -> None:
     """Open the MLflow and Prefect interfaces on this machine, until Ctrl-C; nothing is run."""
     from flows.project import enter_project
-    from flows.ui import mlflow_server, prefect_server, serve
+    from flows.ui import plan_servers, serve
 
     root = enter_project()
-    servers = (mlflow_server(root, mlflow_port), prefect_server(prefect_port))
+    servers, addresses = plan_servers(root, mlflow_port, prefect_port)
     with serve(root, *servers) as processes:
-        _print({server.name: server.address for server in servers}, "" if check else "Ctrl-C stops both.")
+        _print(addresses, "" if check else "Ctrl-C stops what was started.")
         if not check:
             _watch(processes)
 
@@ -61,7 +61,8 @@ def ui(mlflow_port: int, prefect_port: int, check: bool) -> None:
 @click.option("--type", "type_", type=click.Choice(TYPES), default="process", show_default=True)
 @click.option("--image", help="In containers: the image that holds Ferrule and its workflow's packages.")
 @click.option("--folder", help="In containers: where the project lies.")
-def deploy(pool: str, type_: str, image: str | None, folder: str | None) -> None:
+@click.option("--replace", is_flag=True, help="Also where deployments of these names run in another folder or pool.")
+def deploy(pool: str, type_: str, image: str | None, folder: str | None, replace: bool) -> None:
     """Apply the deployments of prefect.yaml to the server in PREFECT_API_URL, or to that of `ferrule up`."""
     from flows.project import enter_project
     from flows.standing import find_standing
@@ -75,7 +76,7 @@ def deploy(pool: str, type_: str, image: str | None, folder: str | None) -> None
     from flows.deployments import Target
     from flows.deployments import deploy as apply
 
-    names = apply(root, Target(pool, type_, image, folder))
+    names = apply(root, Target(pool, type_, image, folder), replace=replace)
     click.echo(f"In the pool {pool} ({type_}): {', '.join(names)}.")
     if not standing:
         click.echo(f"A worker runs them: `prefect worker start --pool {pool}`.")

@@ -189,8 +189,10 @@ def _conclude(watch: Watch, images: Window | None, labelled: Window | None, left
         names = [result.name for result in check.drifted]
         log_announcement(watch.root, watch.run_id, check.moment, names)  # after it: better told twice than never
     _write_report(watch, check, images, watch.root / report, [*filter(None, [announcement]), *left_out])
-    create_markdown_artifact(key="monitoring", markdown=_say_table(watch, check), description="The last look at drift")
-    return Look(f"{check.sentence} {announcement}".strip(), check, report, announced)
+    sentence = f"{check.sentence} {announcement}".strip()
+    table = _say_table(watch, check, sentence)
+    create_markdown_artifact(key="monitoring", markdown=table, description="The last look at drift")
+    return Look(sentence, check, report, announced)
 
 
 def _say_how_far(images: Window | None, labelled: Window | None) -> dict[str, datetime]:
@@ -217,9 +219,9 @@ def _write_report(watch: Watch, check: Check, images: Window | None, path: Path,
             draft.write_text(page, encoding="utf-8")
 
 
-def _say_table(watch: Watch, check: Check) -> str:
+def _say_table(watch: Watch, check: Check, sentence: str) -> str:
     """Return the look as Markdown."""
-    lines = [f"**{watch.champion.name} version {watch.champion.version}.** {check.sentence}", ""]
+    lines = [f"**{watch.champion.name} version {watch.champion.version}.** {sentence}", ""]
     lines += ["| test | effect | limit | p, corrected | |", "|---|---|---|---|---|"]
     for result in check.results:
         cells = [TITLES[result.name], f"{result.effect:.3f}", f"{result.limit:.2f}", result.p_text]

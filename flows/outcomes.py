@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,24 +71,20 @@ def mark_copy(run: InputRun, earlier: list[InputRun]) -> InputRun:
     return run
 
 
-def mark_failure(root: Path, path: Path, run: InputRun) -> InputRun:
-    """Return an input that failed as new or failed before, by an empty file named after its content.
+def mark_failures(root: Path, inputs: Sequence[Path], runs: Sequence[InputRun]) -> list[InputRun]:
+    """Return the runs of `inputs`, those told apart that failed before, and keep what failed for the next time.
 
-    What can be scored now has none any more. What has no content, as an empty folder, goes by its path.
+    An input that failed leaves an empty file named after its content, which goes once that is scored.
     """
-    if run.told:
-        _failure_path(root, run.told.input_sha256).unlink(missing_ok=True)
-    if run.outcome != "failed":
-        return run
-    try:
-        digest = digest_input(path)
-    except (FerruleError, OSError):
-        digest = hashlib.sha256(os.fsencode(path)).hexdigest()
-    marker = _failure_path(root, digest)
-    run = replace(run, failed_before=marker.exists())
-    marker.parent.mkdir(parents=True, exist_ok=True)
-    marker.touch()
-    return run
+    marks = [_find_mark(root, path, run) for path, run in zip(inputs, runs, strict=True)]
+    told = [replace(run, failed_before=mark.exists()) for mark, run in zip(marks, runs, strict=True)]
+    for mark, run in zip(marks, runs, strict=True):
+        if run.outcome == "failed":
+            mark.parent.mkdir(parents=True, exist_ok=True)
+            mark.touch()
+        elif run.told:
+            mark.unlink(missing_ok=True)
+    return told
 
 
 def tabulate_input(run: InputRun) -> dict[str, Any]:
@@ -98,7 +95,12 @@ def tabulate_input(run: InputRun) -> dict[str, Any]:
     return {"input": run.source, "outcome": run.outcome, **columns, "reason": run.reason}
 
 
-def _failure_path(root: Path, digest: str) -> Path:
+def _find_mark(root: Path, path: Path, run: InputRun) -> Path:
+    """Return where the mark of a failed input is; what cannot be read, as an empty folder, goes by its path."""
+    try:
+        digest = run.told.input_sha256 if run.told else digest_input(path)
+    except (FerruleError, OSError):
+        digest = hashlib.sha256(os.fsencode(path)).hexdigest()
     return root / FOLDER / WORK / _FAILED / digest[:NAME_DIGITS]
 
 

@@ -29,7 +29,7 @@ from ferrule.scoring.score import WORK, Scorer, score_input
 from ferrule.scoring.scored import FOLDER, INBOX, find_scored
 from ferrule.tracking import EVALUATION_FOLDER, TEST_TAG, read_table
 from flows.notifications import report_failure
-from flows.outcomes import IncompleteError, InputRun, mark_copy, mark_failure, report_news, tabulate_input
+from flows.outcomes import IncompleteError, InputRun, mark_copy, mark_failures, report_news, tabulate_input
 from flows.pretrained import PRETRAINED_TAG
 from flows.tasks import RETRIES, RETRY_DELAY, is_transient
 from pipelines.params import load_params
@@ -64,7 +64,7 @@ def score_inbox(
     runs: list[InputRun] = []
     for path in inputs:
         runs.append(mark_copy(_run_task(path, root, name, version, again), runs))
-    runs = [mark_failure(root, path, run) for path, run in zip(inputs, runs, strict=True)]
+    runs = mark_failures(root, inputs, runs)
     create_table_artifact(key="scoring", table=[tabulate_input(run) for run in runs], description=rule)
     if any(run.outcome == "failed" for run in runs):
         raise IncompleteError(runs)

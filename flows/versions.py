@@ -63,7 +63,7 @@ def print_entry(root: Path, number: int) -> None:
         )
     moved = f"{entry.alias} from {entry.before or 'none'} to {entry.after or 'none'}"
     facts = f"**Entry {number}: {entry.action} of {moved}, {entry.state}**, by {entry.who}, {entry.when} UTC."
-    print_markdown(f"{facts}\n\n{entry.why}\n\n{read_report(root, entry.run_id) or ''}")
+    print_markdown(f"{facts}\n\n{read_report(root, entry.run_id) or entry.why}")  # the report begins with the reason
 
 
 def tell_history(root: Path) -> str:

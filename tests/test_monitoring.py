@@ -180,7 +180,7 @@ def test_changes_are_told_with_their_direction():
     low, high = pd.Series([50.0, 52.0, 54.0]), pd.Series([127.0, 129.0, 131.0])
     assert say_values("brightness", high, low) == "mean 52.0 in place of 129.0 grey levels (darker)"
     assert say_values("sharpness", low, high) == "mean 129.0 in place of 52.0 (sharper)"
-    assert say_values("confidence", high / 200, low / 200) == "mean 26.0 in place of 64.5 % (less sure)"
+    assert say_values("confidence", high / 200, low / 200) == "mean 26.0 in place of 64.5% (less sure)"
     assert say_values("contrast", low, (low - 52) * 3 + 52) == (
         "about the same mean, standard deviation 6.0 in place of 2.0 grey levels (wider)"
     )

@@ -258,5 +258,7 @@ def test_the_command_tells_by_its_exit_status(root):
     assert drift.returncode == 3, drift.stderr
     assert "Drift in" in drift.stdout
     assert "Look at: monitoring/" in drift.stdout
+    again = monitor()
+    assert (again.returncode, "That look found drift" in again.stdout) == (0, True), again.stderr
     (root / "params.yaml").write_text("{}")
     assert monitor().returncode == 1

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from click import UsageError
 from filelock import FileLock
+from test_notifications import receiver
 from trained_project import CLASSES, write_network, write_trained_project
 
 from ferrule.emotions import class_ids
@@ -175,24 +176,26 @@ def test_what_cannot_be_read_keeps_nothing_else_from_being_scored(root, inbox):
 
 
 def test_what_failed_before_is_told_apart_and_not_notified_again(root, inbox, monkeypatch):
-    sentences = []
-    monkeypatch.setattr("flows.notifications.notify", lambda root, kind, sentence, facts: sentences.append(sentence))
     (inbox / "allbad.csv").write_text("pixels\n1 2 3\n")
     (inbox / "twin.csv").write_text("pixels\n1 2 3\n")
     (inbox / "hole").mkdir()
-    with pytest.raises(IncompleteError, match=r"\(new: allbad\.csv, hole, twin\.csv\)"):
-        score_inbox(root)
-    with pytest.raises(IncompleteError, match=r"\(still: allbad\.csv, hole, twin\.csv\)"):
-        score_inbox(root)
-    assert len(sentences) == 1
-    (inbox / "b.csv").write_text("pixels\n4 5 6\n")
-    with pytest.raises(IncompleteError, match=r"\(new: b\.csv; still: allbad\.csv, hole, twin\.csv\); the first, b"):
-        score_inbox(root)
-    assert len(sentences) == 2
-    (inbox / "allbad.csv").write_text("pixels\n7 8 9\n")  # another content: a new failure
-    with pytest.raises(IncompleteError, match=r"\(new: allbad\.csv; still: b\.csv, hole, twin\.csv\)"):
-        score_inbox(root)
-    assert len(sentences) == 3
+    with receiver() as (address, messages):
+        monkeypatch.setenv("FERRULE_WEBHOOK_URL", address)
+        with pytest.raises(IncompleteError, match=r"\(new: allbad\.csv, hole, twin\.csv\)"):
+            score_inbox(root)
+        with pytest.raises(IncompleteError, match=r"\(still: allbad\.csv, hole, twin\.csv\)"):
+            score_inbox(root)
+        assert len(messages) == 1
+        (inbox / "b.csv").write_text("pixels\n4 5 6\n")
+        with pytest.raises(
+            IncompleteError, match=r"\(new: b\.csv; still: allbad\.csv, hole, twin\.csv\); the first, b"
+        ):
+            score_inbox(root)
+        assert len(messages) == 2
+        (inbox / "allbad.csv").write_text("pixels\n7 8 9\n")  # another content: a new failure
+        with pytest.raises(IncompleteError, match=r"\(new: allbad\.csv; still: b\.csv, hole, twin\.csv\)"):
+            score_inbox(root)
+        assert len(messages) == 3
 
 
 def test_copies_within_a_run_are_named_and_not_known_before(root, inbox, capsys):

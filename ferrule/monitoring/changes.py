@@ -2,13 +2,13 @@
 
 import pandas as pd
 
-_SAME = 0.1  # standard deviations of the reference: a mean that moved less is called the same
+_SAME = 0.2  # standard deviations of the reference: a mean that moved less is called the same
 
 # Each value: its unit, the words for less and more of it, and by what it is multiplied to be in that unit.
 _VALUES = {
     "confidence": ("%", "less sure", "surer", 100),
-    "brightness": ("grey levels", "darker", "brighter", 1),
-    "contrast": ("grey levels", "flatter", "harsher", 1),
+    "brightness": (" grey levels", "darker", "brighter", 1),
+    "contrast": (" grey levels", "flatter", "harsher", 1),
     "sharpness": ("", "blurrier", "sharper", 1),
 }
 
@@ -21,7 +21,7 @@ def say_values(name: str, reference: pd.Series, window: pd.Series) -> str:
     else:
         what, seen, known = "about the same mean, standard deviation", window.std(), reference.std()
         less, more = "narrower", "wider"
-    numbers = f"{scale * seen:,.1f} in place of {scale * known:,.1f} {unit}".strip()
+    numbers = f"{scale * seen:,.1f} in place of {scale * known:,.1f}{unit}"
     return f"{what} {numbers} ({less if seen < known else more})"
 
 

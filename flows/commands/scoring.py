@@ -21,13 +21,12 @@ def score(path: Path | None, version: str | None, alias: str | None, again: bool
     source = path and Path(os.path.expanduser(path)).absolute()  # noqa: PTH111  # keeps an unknown ~user
     if source and not source.exists():
         raise click.UsageError(f"Expected a file or folder at {source}; there is none; check the path.")
+    from ferrule.registry.versions import CHAMPION, describe_version
     from flows.project import enter_project
     from flows.ui import ensure_prefect
     from pipelines.params import load_params
 
-    root, which = enter_project(), version or alias or "champion"
-    from ferrule.registry.versions import describe_version
-
+    root, which = enter_project(), version or alias or CHAMPION
     describe_version(root, load_params(root).register.model_name, which)  # or a slip would be a failure of the flow
     ensure_prefect(root)
     from flows.logs import reporting_plainly

@@ -73,7 +73,7 @@ def change_params(root, changes):
     (root / "params.yaml").write_text(yaml.safe_dump(params))
 
 
-def run(root, program, *arguments, status=0, timeout=280) -> str:
+def run(root, program, *arguments, status=0, timeout=560) -> str:
     """Run a program of this environment in `root`, on the copy's own code, and return what it printed."""
     environment = {**os.environ, "PYTHONPATH": str(root), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     command = [str(Path(sys.executable).parent / program), *arguments]

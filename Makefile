@@ -38,9 +38,9 @@ lock: $(VENV)/python.stamp  ## Write requirements.lock anew from pyproject.toml
 	  --extra workflow --extra jax --extra s3 --extra kaggle --extra dask --extra dev \
 	  pyproject.toml --output-file requirements.lock
 
-wheel: $(VENV)/test.stamp  ## Build dist/ferrule-*.whl, the library alone
-	$(PIP) build
-	$(BIN)/python -m build --wheel
+wheel: $(VENV)/python.stamp  ## Build dist/ferrule-*.whl, the library alone
+	rm -f dist/ferrule-*.whl
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
 clean:  ## Remove the environment and everything that can be made again (never data/ or mlruns/)
 	rm -rf $(VENV) $(FER) artifacts dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

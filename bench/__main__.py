@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from bench.machine import describe_machine
-from bench.results import Results, load_results, print_results, save_results, write_table
+from bench.results import Results, load_results, print_results, save_results, write_results
 from bench.runner import BENCHMARKS, run_benchmarks
 from ferrule.errors import FerruleError
 
@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"expected names among {', '.join(BENCHMARKS)}; got {', '.join(sorted(unknown))}")
     try:
         if args.write:
-            write_table(load_results(), args.write)
+            write_results(load_results(), args.write)
             return 0
         return measure(tuple(args.names) or BENCHMARKS, args.runs, args.data)
     except FerruleError as error:

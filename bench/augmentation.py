@@ -7,7 +7,6 @@ layers interpolate linearly, for they know nothing sharper; the other two take L
 import statistics
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, fields
 from typing import Any
 
 import cv2
@@ -18,7 +17,7 @@ from bench.rows import ROOT, Row, Setup, alternate, compare, seconds
 from ferrule.balance import Distortions, generate_children
 from ferrule.engine import worker_count
 from ferrule.samples import IMAGE_SIZE
-from pipelines.params import load_params
+from pipelines.params import load_params, pick
 
 RUNS = 5
 IMAGES = 20_000
@@ -29,8 +28,7 @@ CENTRE = (IMAGE_SIZE - 1) / 2, (IMAGE_SIZE - 1) / 2
 def measure(setup: Setup, *, count: int = IMAGES) -> list[Row]:
     """Return the rows of generating `count` images."""
     images = np.resize(setup.samples.images, (count, IMAGE_SIZE, IMAGE_SIZE))
-    values = asdict(load_params(ROOT).augment)
-    distortions = Distortions(**{field.name: values[field.name] for field in fields(Distortions)})
+    distortions = pick(Distortions, load_params(ROOT).augment)
     plan = pd.DataFrame({"sample_id": np.arange(count), "parent_id": 0, "parent_row": np.arange(count)})
     name = f"generate {IMAGE_SIZE}×{IMAGE_SIZE} images on {worker_count()} cores"
     limit = count / statistics.median(seconds(lambda: _warp_only(images)) for _ in range(setup.runs + 1))

@@ -11,7 +11,6 @@ logistic regression on principal components (38.2 % of PublicTest against 38.1 %
 against 47.8 %), which takes minutes.
 """
 
-import argparse
 import sys
 import time
 from collections.abc import Mapping
@@ -28,14 +27,13 @@ from sklearn.dummy import DummyClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from ferrule.documents import split_at_marks, write_between
+from bench.tables import show_tables
+from ferrule.documents import write_table
 from ferrule.emotions import EMOTIONS, class_ids
-from ferrule.errors import DataError, FerruleError
+from ferrule.errors import DataError
 from ferrule.metrics import score
 from ferrule.samples import IMAGE_SIZE, load_samples
 
-BEGIN = "<!-- baselines: `python -m bench.baselines --write docs/recipes.md` writes what follows -->"
-END = "<!-- end of baselines -->"
 HEAD = ("baseline", "images of", "accuracy", "macro F1", "disgust recall", "training", "prediction")
 SPLITS = {"test": "test", "val": "validation"}
 
@@ -75,23 +73,13 @@ class Baseline:
 
 def main() -> int:
     """Print the table, or write it; return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--root", type=Path, default=Path(), help="the project's folder (default: the current one)")
-    parser.add_argument("--write", type=Path, help="the Markdown file to write the table into, between its marks")
-    args = parser.parse_args()
-    try:
-        if args.write:
-            split_at_marks(args.write, BEGIN, END)  # before minutes are spent
-        splits, classes = read_splits(args.root)
-        table = measure(splits, classes, list_methods(len(classes)))
-        if args.write:
-            write_between(args.write, BEGIN, END, table)
-        else:
-            print(table)
-    except FerruleError as error:
-        print(f"baselines: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return show_tables("baselines", "docs/recipes.md", __doc__, measure_project)
+
+
+def measure_project(root: Path) -> str:
+    """Return the table for the project in `root`."""
+    splits, classes = read_splits(root)
+    return measure(splits, classes, list_methods(len(classes)))
 
 
 def read_splits(root: Path) -> tuple[dict[str, Rows], tuple[str, ...]]:
@@ -143,11 +131,11 @@ def list_methods(n_classes: int) -> dict[str, Method]:
 
 def measure(splits: Mapping[str, Rows], classes: tuple[str, ...], methods: Mapping[str, Method]) -> str:
     """Fit, choose and score each method; return the Markdown table."""
-    lines = [f"| {' | '.join(HEAD)} |", "|---" * len(HEAD) + "|"]
+    rows = []
     for name, method in methods.items():
         baseline = choose(name, method, splits["train"], splits["val"])
-        lines += [_row(baseline, part, splits[part], classes) for part in SPLITS]
-    return "\n".join(lines)
+        rows += [_row(baseline, part, splits[part], classes) for part in SPLITS]
+    return write_table(HEAD, rows)
 
 
 def choose(name: str, method: Method, train: Rows, val: Rows) -> Baseline:
@@ -209,7 +197,7 @@ def _normalise_blocks(cells: np.ndarray, cell: int) -> np.ndarray:
     return (blocks / (np.linalg.norm(blocks, axis=1, keepdims=True) + 1e-6)).reshape(len(cells), -1)
 
 
-def _row(baseline: Baseline, part: str, rows: Rows, classes: tuple[str, ...]) -> str:
+def _row(baseline: Baseline, part: str, rows: Rows, classes: tuple[str, ...]) -> list[str]:
     """Return the row of one baseline on one split."""
     start = time.perf_counter()
     probabilities = baseline.predict(rows.images)
@@ -218,7 +206,7 @@ def _row(baseline: Baseline, part: str, rows: Rows, classes: tuple[str, ...]) ->
     disgust = scores["classes"].get("disgust")
     cells = [_cell(scores["accuracy"]), _cell(scores["macro_f1"]), _cell(disgust["recall"]) if disgust else ""]
     times = [f"{baseline.seconds:.1f} s", f"{rate:,.0f} images/s"] if part == "test" else ["", ""]
-    return f"| {' | '.join([baseline.name, SPLITS[part], *cells, *times])} |"
+    return [baseline.name, SPLITS[part], *cells, *times]
 
 
 def _cell(metric: Mapping[str, float]) -> str:

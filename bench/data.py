@@ -32,6 +32,14 @@ def find_samples(path: Path | None = None) -> tuple[Samples, str]:
     return draw_faces(), "drawn faces"
 
 
+def select_usage(samples: Samples, usage: str) -> Samples:
+    """Return the images of a usage of FER-2013; raises DataError where there are none."""
+    rows = (samples.table["usage"] == usage).to_numpy()
+    if not rows.any():
+        raise DataError(f"Expected images of {usage}, as FER-2013 has; there are none; use FER-2013 and run ingest.")
+    return samples.select(rows)
+
+
 def read_parquet(path: Path) -> Samples:
     """Decode a parquet file of `emotion` (0-6), `usage` and `png`."""
     source = pd.read_parquet(path, columns=["emotion", "usage", "png"])

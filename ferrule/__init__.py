@@ -1,6 +1,30 @@
 """Ferrule: facial expression recognition one can trust.
 
 The library knows arrays, tables and models; it knows no Prefect, no DVC and no path of the checkout it is used in.
+
+    >>> from ferrule import Predictor
+    >>> for answer in Predictor().predict("photo.jpg"):
+    ...     print(answer.label, answer.confidence, answer.box)
 """
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ferrule.answers import Answer
+    from ferrule.predictor import Predictor
+
 __version__ = "0.1.0"
+__all__ = ["Answer", "Predictor", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what predicts when it is asked for: every command imports this package (PEP 562)."""
+    if name == "Predictor":
+        from ferrule.predictor import Predictor
+
+        return Predictor
+    if name == "Answer":
+        from ferrule.answers import Answer
+
+        return Answer
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

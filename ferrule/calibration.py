@@ -5,12 +5,14 @@ validation images; T above 1 takes confidence away. Probabilities are logits up 
 taken, so the network itself is not needed.
 """
 
-import numpy as np
-import pandas as pd
+from typing import TYPE_CHECKING
 
-from ferrule.emotions import class_ids
+import numpy as np
+
 from ferrule.errors import DataError
-from ferrule.predictions import AVERAGED, PLAIN, read_probabilities
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 RANGE = (0.05, 20.0)  # of temperatures that are tried; at an end of it the labels do not say how sure to be
 _SMALLEST = 1e-12  # a probability of 0 counts as this, as in the log loss
@@ -48,12 +50,18 @@ def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarr
     return np.exp(_log_softmax(_logarithms(probabilities) / temperature))
 
 
-def calibrate_predictions(predictions: pd.DataFrame, classes: tuple[str, ...]) -> tuple[pd.DataFrame, dict[str, float]]:
+def calibrate_predictions(
+    predictions: "pd.DataFrame", classes: tuple[str, ...]
+) -> "tuple[pd.DataFrame, dict[str, float]]":
     """Return a table of predictions with its probabilities at the temperatures fitted on its val rows, and these.
 
     Plain predictions and those with test-time averaging, whose columns end with `_tta`, each have their own: keys are
     the endings. Raises DataError where there are no val rows.
     """
+    # Here, so that what only applies a temperature does without pandas and the scores behind these.
+    from ferrule.emotions import class_ids
+    from ferrule.predictions import AVERAGED, PLAIN, read_probabilities
+
     val, calibrated, temperatures = predictions[predictions["split"] == "val"], predictions.copy(), {}
     labels = np.array(class_ids(val["label"], classes), dtype=int)
     for ending in (PLAIN, AVERAGED):

@@ -1,12 +1,13 @@
 """The state of a training between two epochs, on disk: what is killed goes on from here."""
 
-import os
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from ferrule.files import replacing
 
 Arrays = list[np.ndarray]
 
@@ -28,8 +29,6 @@ class TrainingState:
 
 def save_checkpoint(state: TrainingState, fingerprint: str, path: Path) -> None:
     """Write `state` to `path`, whole or not at all; `fingerprint` says which data and settings it belongs to."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.draft")
     columns = list(state.history[0]) if state.history else []
     arrays: dict[str, Any] = {
         "fingerprint": np.array(fingerprint),
@@ -40,11 +39,8 @@ def save_checkpoint(state: TrainingState, fingerprint: str, path: Path) -> None:
         **_number("optimizer", state.optimizer),
         **_number("best", state.best),
     }
-    with draft.open("wb") as file:
+    with replacing(path) as draft, draft.open("wb") as file:
         np.savez(file, **arrays)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
 
 
 def load_checkpoint(fingerprint: str, path: Path) -> TrainingState | None:

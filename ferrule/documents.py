@@ -1,8 +1,14 @@
-"""Tables that a command writes into a Markdown document, between two marks."""
+"""Markdown tables, and documents into which a command writes them, between two marks."""
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ferrule.errors import WorkflowError
+
+
+def write_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table."""
+    return "\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *rows))
 
 
 def write_between(document: Path, begin: str, end: str, content: str) -> None:

@@ -3,11 +3,14 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from ferrule.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 IMAGE_SIZE = 48  # pixels a side
 IMAGES_FILE = "images.npy"
@@ -24,7 +27,7 @@ class Samples:
     """
 
     images: np.ndarray
-    table: pd.DataFrame
+    table: "pd.DataFrame"
 
     def __post_init__(self) -> None:
         if self.images.dtype != np.uint8 or self.images.shape[1:] != (IMAGE_SIZE, IMAGE_SIZE):
@@ -67,4 +70,6 @@ def load_samples(folder: Path) -> Samples:
     for name in (IMAGES_FILE, TABLE_FILE):
         if not (folder / name).is_file():
             raise DataError(f"Expected {folder / name}, but it is not there; run the stage that makes it (dvc repro).")
+    import pandas as pd
+
     return Samples(np.load(folder / IMAGES_FILE, mmap_mode="r"), pd.read_parquet(folder / TABLE_FILE))

@@ -24,6 +24,8 @@ EXPERIMENT = "ferrule"
 PATIENCE = 10.0  # seconds that a server which restarts has to answer for the first time
 TIMEOUT = 5.0  # seconds for one answer
 
+_SQLITE = "sqlite:///"
+
 # Set before MLflow is first imported, and only where the user has not: no telemetry, no progress bars, no chatter.
 _QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -68,14 +70,25 @@ def open_store(root: Path) -> "MlflowClient":
             f"Expected an MLflow server at {address}; it said: {told}; correct MLFLOW_TRACKING_URI or its credentials."
         ) from error
     old, new = experiment.artifact_location, _artifact_location(root)
-    if _is_local(root) and old != new and old.startswith("file:") and old.endswith("/mlruns/artifacts"):
+    if is_own(root) and old != new and old.startswith("file:") and old.endswith("/mlruns/artifacts"):
         _follow_move(_database(root), old, new)
     return client
 
 
 def store_uri(root: Path) -> str:
     """Return MLFLOW_TRACKING_URI, or the address of the SQLite store under `root`."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{_database(root)}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"{_SQLITE}{_database(root)}"
+
+
+def find_database(root: Path) -> Path | None:
+    """Return the file of the SQLite store, which may not exist, or None where the store is of another kind."""
+    uri = store_uri(root)
+    return Path(uri.removeprefix(_SQLITE)) if uri.startswith(_SQLITE) else None
+
+
+def is_own(root: Path) -> bool:
+    """Tell whether the store is the project's own, in mlruns/."""
+    return find_database(root) == _database(root)
 
 
 def is_server(uri: str) -> bool:
@@ -91,7 +104,7 @@ def server_address(uri: str) -> str:
 
 def has_store(root: Path) -> bool:
     """Tell whether there is a store to ask: a server, or a local one that was made; asking makes none."""
-    return not _is_local(root) or _database(root).is_file()
+    return not is_own(root) or _database(root).is_file()
 
 
 def open_experiment(client: "MlflowClient", root: Path, name: str) -> "Experiment":
@@ -100,7 +113,7 @@ def open_experiment(client: "MlflowClient", root: Path, name: str) -> "Experimen
 
     if client.get_experiment_by_name(name) is None:
         try:
-            client.create_experiment(name, _artifact_location(root) if _is_local(root) else None)
+            client.create_experiment(name, _artifact_location(root) if is_own(root) else None)
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another stage was quicker
                 raise
@@ -164,10 +177,6 @@ def _expect_answer(uri: str, variable: str) -> None:
                     f"after {PATIENCE:.0f} seconds ({type(error.__context__).__name__}); start it, or correct that."
                 ) from error
         time.sleep(1)
-
-
-def _is_local(root: Path) -> bool:
-    return store_uri(root) == f"sqlite:///{_database(root)}"
 
 
 def _database(root: Path) -> Path:

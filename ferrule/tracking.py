@@ -9,18 +9,17 @@ import json
 import os
 import platform
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pandas as pd
 
 from ferrule.errors import FerruleError, RegistryError
-from ferrule.monitoring.reference import TABLE as REFERENCE_TABLE
 from ferrule.predictions import flatten_scores
 from ferrule.store import experiment_id, open_store
 
@@ -37,8 +36,8 @@ PLACE_TAG = "ferrule.place"
 FLOW_TAG = "ferrule.flow_run_id"
 FLOW_VARIABLE = "FERRULE_FLOW_RUN_ID"
 EVALUATION_FOLDER = "evaluate"  # of a run's files
-REFERENCE_FOLDER = "reference"  # likewise
-REFERENCE_TAG = "ferrule.reference_md5"
+
+Content = TypeVar("Content")
 
 _METRICS_A_CALL = 1000  # the store's limit
 
@@ -144,24 +143,6 @@ def log_evaluation(root: Path, model_md5: str, test_md5: str, metrics: dict[str,
     client.set_tag(run_id, TEST_TAG, test_md5)
 
 
-def log_reference(root: Path, model_md5: str, folder: Path) -> None:
-    """Keep the files of the stage reference, in `folder`, with the run of the model, unless they are there."""
-    client, run_id = open_store(root), find_model_run(root, model_md5)
-    reference_md5 = digest_file(folder / REFERENCE_TABLE)
-    is_known = client.get_run(run_id).data.tags.get(REFERENCE_TAG) == reference_md5
-    if is_known and client.list_artifacts(run_id, REFERENCE_FOLDER):
-        return
-    client.log_artifacts(run_id, str(folder), REFERENCE_FOLDER)
-    client.set_tag(run_id, REFERENCE_TAG, reference_md5)
-
-
-def read_reference(root: Path, model_md5: str) -> pd.DataFrame | None:
-    """Return the reference of a model (see `ferrule.monitoring.reference`), the newest of its runs, or None."""
-    runs = search_runs(open_store(root), f"tags.`{MODEL_TAG}` = '{model_md5}' and tags.`{REFERENCE_TAG}` LIKE '%'")
-    tables = (read_table(root, run.info.run_id, f"{REFERENCE_FOLDER}/{REFERENCE_TABLE}") for run in runs)
-    return next((table for table in tables if table is not None), None)
-
-
 def log_table(root: Path, model_md5: str, folder: str, name: str, table: pd.DataFrame) -> None:
     """Keep a table as the file `<folder>/<name>` (Parquet) of the run of the model."""
     with TemporaryDirectory() as place:
@@ -170,7 +151,12 @@ def log_table(root: Path, model_md5: str, folder: str, name: str, table: pd.Data
 
 
 def read_table(root: Path, run_id: str, path: str) -> pd.DataFrame | None:
-    """Return a Parquet file of a run, or None where the store lacks the file or the run.
+    """Return a Parquet file of a run, as `read_artifact` does."""
+    return read_artifact(root, run_id, path, pd.read_parquet)
+
+
+def read_artifact(root: Path, run_id: str, path: str, read: Callable[[Path], Content]) -> Content | None:
+    """Return what `read` makes of a file of a run, or None where the store lacks the file or the run.
 
     Raises RegistryError where the store cannot be asked or the file cannot be read: that is not the same as no file.
     """
@@ -178,10 +164,10 @@ def read_table(root: Path, run_id: str, path: str) -> pd.DataFrame | None:
 
     try:
         client = open_store(root)
-        if path not in {file.path for file in client.list_artifacts(run_id, str(Path(path).parent))}:
+        if path not in {file.path for file in client.list_artifacts(run_id, path.rpartition("/")[0] or None)}:
             return None
         with TemporaryDirectory() as place:  # MLflow copies the file, and would leave the copy behind
-            return pd.read_parquet(client.download_artifacts(run_id, path, place))
+            return read(Path(client.download_artifacts(run_id, path, place)))
     except FerruleError:  # the store is out of reach, and says so
         raise
     except Exception as error:  # each kind of store fails in ways of its own

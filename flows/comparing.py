@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ferrule.documents import write_table
 from ferrule.errors import RegistryError
 from ferrule.promotion.candidates import Candidate, count_unasked, find_obstacle, pair_predictions, select_new_images
 from ferrule.promotion.comparison import Comparison, Said, compare
@@ -16,7 +17,6 @@ from ferrule.promotion.contest import (
     tabulate_comparison,
     tabulate_confusion,
     tabulate_scores,
-    write_table,
 )
 from ferrule.promotion.evidence import read_candidate, read_rescored, rescore
 from ferrule.registry.versions import VersionInfo, describe_version

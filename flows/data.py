@@ -4,16 +4,14 @@ import shutil
 from pathlib import Path
 
 from ferrule.errors import DataError, WorkflowError
+from ferrule.modelcard.origin import SAMPLE_MD5
 from flows.project import run_dvc
-from pipelines.lineage import read_data_md5
+from pipelines.pins import read_data_md5
 
 DATA = "data"
 POINTER = "data.dvc"
 DRAFT = ".data.draft"  # data/ is written here first, then renamed: it appears whole or not at all
 FORMER = ".data.former"  # what was in data/ until the new pointer stands
-
-# What data.dvc says when data/ holds the embedded sample, which can be drawn again anywhere (tests/test_data.py).
-SAMPLE_MD5 = "1b7dab6c60c5b02fece64f3cf398f252.dir"
 
 
 def draw_sample_data(root: Path, replace: bool = False) -> str:

@@ -1,6 +1,6 @@
 """The monitoring flow: what the champion scored is compared with its reference; drift is told, and announced once."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,7 +11,10 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.events import emit_event
 from prefect.logging import get_run_logger
 
+from ferrule.documents import write_table
+from ferrule.files import replacing
 from ferrule.monitoring.announcements import find_news, say_announcement
+from ferrule.monitoring.archive import read_reference
 from ferrule.monitoring.check import Check, check_windows, spend_alpha
 from ferrule.monitoring.drift_tests import Limits
 from ferrule.monitoring.log import LastLook, log_announcement, log_check, open_monitoring, read_history, read_last_look
@@ -19,10 +22,8 @@ from ferrule.monitoring.report import TITLES, render_report
 from ferrule.monitoring.windows import Window, days_before, read_labelled, read_window
 from ferrule.registry.aliases import CHAMPION
 from ferrule.registry.versions import VersionInfo, find_version
-from ferrule.scoring.scored import replacing
-from ferrule.tracking import read_reference
 from flows.notifications import notify, report_failure
-from pipelines.params import load_params
+from pipelines.params import load_params, pick
 from pipelines.sections import Params
 
 EVENT = "ferrule.drift"
@@ -169,7 +170,7 @@ def _conclude(watch: Watch, images: Window | None, labelled: Window | None, left
         watch.reference,
         images,
         labelled,
-        Limits(**{field.name: getattr(settings, field.name) for field in fields(Limits)}),
+        pick(Limits, settings),
         moment=watch.now,
         alpha=spend_alpha(
             watch.now,
@@ -221,12 +222,12 @@ def _write_report(watch: Watch, check: Check, images: Window | None, path: Path,
 
 def _say_table(watch: Watch, check: Check, sentence: str) -> str:
     """Return the look as Markdown."""
-    lines = [f"**{watch.champion.name} version {watch.champion.version}.** {sentence}", ""]
-    lines += ["| test | effect | limit | p, corrected | |", "|---|---|---|---|---|"]
-    for result in check.results:
-        cells = [TITLES[result.name], f"{result.effect:.3f}", f"{result.limit:.2f}", result.p_text]
-        lines.append(f"| {' | '.join(cells)} | {'**drift**' if result.drifted else ''} |")
-    return "\n".join(lines)
+    rows = [
+        (TITLES[each.name], f"{each.effect:.3f}", f"{each.limit:.2f}", each.p_text, "**drift**" if each.drifted else "")
+        for each in check.results
+    ]
+    table = write_table(("test", "effect", "limit", "p, corrected", ""), rows)
+    return f"**{watch.champion.name} version {watch.champion.version}.** {sentence}\n\n{table}"
 
 
 def _announce(watch: Watch, check: Check, report: Path) -> None:

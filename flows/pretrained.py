@@ -7,30 +7,37 @@ import platform
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from ferrule import __version__
-from ferrule.calibration import calibrate_predictions
-from ferrule.errors import RegistryError, WorkflowError
-from ferrule.predictions import AVERAGED, score_predictions, select_held_out
+from ferrule.confidence import describe_confidence
+from ferrule.errors import DataError, RegistryError, WorkflowError
+from ferrule.modelcard.card import CardFacts, write_card_files
+from ferrule.portable.bundle import gather_facts, unpack_model, write_bundle
+from ferrule.portable.export import say_parity, write_models
+from ferrule.portable.session import Session
+from ferrule.predictions import AVERAGED, score_predictions, select_held_out, tabulate_predictions
 from ferrule.pretrained import (
     CARD,
     FILES,
     FOLDER,
     SEEN,
+    WEIGHTS,
     Card,
     Pretrained,
+    expect_room,
     load_pretrained,
     rebuild,
     write_card,
-    write_files,
+    write_seen,
 )
+from ferrule.registry.bundles import log_bundle
 from ferrule.registry.versions import TAGGED_SCORES, VALIDATED_TAG, VersionInfo, register_version
 from ferrule.samples import load_samples
 from ferrule.store import open_store
@@ -44,35 +51,45 @@ from ferrule.tracking import (
     find_model_run,
     log_evaluation,
 )
+from ferrule.views import ALL, PLAIN, look
 from flows.status import read_stage_states
+from pipelines.card import read_facts
+from pipelines.export import draw_originals, read_gate, read_test
 from pipelines.lineage import read_lineage
 from pipelines.params import Params, load_params
 
+if TYPE_CHECKING:
+    import onnx
+
 PLACE = Path("ferrule", "pretrained")
 PRETRAINED_TAG = "ferrule.pretrained"
-CALIBRATED = ("log_loss", "brier", "ece")  # the scores that a temperature changes
-MIN_AGREEMENT = 0.999  # of top classes, between the weights that were trained and those that ship
+
+_RETRAIN = "train again, so that no weight is far larger than the others of its channel (train.weight_decay)"
 
 
 def export_pretrained(root: Path, *, allow_dirty: bool = False) -> Pretrained:
     """Make the model of the last run the one that ships: write ferrule/pretrained/, whole or not at all.
 
-    Weights are rounded to float16, and everything that is said of the model is of these: they predict the val and test
+    Its weights are stored in 16 bits, and everything that is said of it is of these: they predict the val and test
     images again, a counted look. Raises WorkflowError where the last run is not one to ship, or rounding changes it.
     """
     params, artifacts, target = load_params(root), root / "artifacts", root / PLACE
     lineage = _read_origin(root, allow_dirty)
-    weights, model = _round(artifacts / "train" / "model.keras", params)
-    predictions, held_out = _predict(model, artifacts, params.ingest.classes)
-    _expect_agreement(predictions, pd.read_parquet(artifacts / "evaluate" / "predictions.parquet"))
-    facts, test_md5 = _score(predictions, held_out, params), digest_test_set(predictions)
+    graph, model_md5 = _translate(artifacts / "train" / "model.keras", params)
     with _draft(target) as draft:
-        write_files(draft, weights, pd.read_parquet(artifacts / "evaluate" / SEEN))
-        looks = asdict(count_look(root, _digest_network(model), test_md5))
-        write_card(draft, Card(**_describe(params), **facts, test_md5=test_md5, looks=looks, lineage=lineage))
-        load_pretrained(draft)
-        for name in (*FILES, CARD):  # the card last: with what was there before, checksums would differ
-            (draft / name).replace(target / name)
+        parity = _write_models(draft, graph, params, artifacts)
+        predictions, held_out = _predict(draft, artifacts, params.ingest.classes)
+        _expect_agreement(predictions, pd.read_parquet(artifacts / "evaluate" / "predictions.parquet"), params)
+        metrics, confidence = _score(predictions, held_out, params)
+        made: dict[str, Any] = {"metrics": metrics, "calibration": confidence, "parity": parity, "model_md5": model_md5}
+        _write_facts(draft, replace(read_facts(params, root), **made))
+        write_seen(draft, pd.read_parquet(artifacts / "evaluate" / SEEN))
+        expect_room(draft)
+        test_md5 = digest_test_set(predictions)
+        looks = asdict(count_look(root, model_md5, test_md5))
+        described = _describe(params) | _say_scores(metrics, confidence)
+        write_card(draft, Card(**described, test_md5=test_md5, looks=looks, lineage=lineage))
+        _replace_files(draft, target)
     return load_pretrained(target)
 
 
@@ -102,18 +119,29 @@ def import_pretrained(root: Path, folder: Path = FOLDER) -> VersionInfo:
         log_evaluation(root, model_md5, card.test_md5, card.scores, evaluation)
         _complete_run(root, model_md5, card)
         scores = {f"test_{name}": str(card.scores["test"][name]["value"]) for name in TAGGED_SCORES}
-        tags = card.lineage | scores | {TEST_TAG: card.test_md5, PRETRAINED_TAG: "true"}
+        bundle = log_bundle(root, model_md5, [folder / name for name in pretrained.files if name != SEEN])
+        tags = card.lineage | scores | bundle | {TEST_TAG: card.test_md5, PRETRAINED_TAG: "true"}
         name = params.register.model_name
         return register_version(
-            root, name, network, model_md5=model_md5, classes=card.classes, tags=tags, action="import"
+            root,
+            name,
+            network,
+            model_md5=model_md5,
+            classes=card.classes,
+            temperature=card.temperature,
+            tags=tags,
+            action="import",
         )
 
 
 def _read_origin(root: Path, allow_dirty: bool) -> dict[str, str]:
     """Return the lineage of the last run; raises WorkflowError where it cannot tell where the model comes from."""
-    state = read_stage_states(root)["evaluate"]
-    if state != "current":
-        raise WorkflowError(f"Expected the last run up to date; evaluate is {state}; run `ferrule run` first.")
+    states = read_stage_states(root)
+    for stage in ("evaluate", "card"):
+        if states[stage] != "current":
+            raise WorkflowError(
+                f"Expected the last run up to date; {stage} is {states[stage]}; run `ferrule run` first."
+            )
     lineage = read_lineage(root)
     if lineage.get(VALIDATED_TAG) != "true":
         raise WorkflowError("Expected data that passed validation; it did not; see artifacts/validate/result.json.")
@@ -125,54 +153,91 @@ def _read_origin(root: Path, allow_dirty: bool) -> dict[str, str]:
     return {name: value for name, value in lineage.items() if name != FLOW_TAG}
 
 
-def _round(path: Path, params: Params) -> tuple[list[np.ndarray], Any]:
-    """Return the network's weights as float16, and the network rebuilt from these."""
+def _translate(path: Path, params: Params) -> tuple["onnx.ModelProto", str]:
+    """Return the graph of the trained network, and the MD5 that it has as Keras' file with weights in 16 bits."""
     _use_backend(params)
-    from ferrule.network import load_network
+    from ferrule.network import load_network, save_network
+    from ferrule.portable.translation import shorten, translate
 
     trained, train = load_network(path), params.train
-    with np.errstate(over="ignore"):  # what is too large for float16 shows in the agreement
-        weights = [array.astype(np.float16) for array in trained.get_weights()]
+    graph = translate(trained)
     try:
-        return weights, rebuild(train.network, len(params.ingest.classes), weights, asdict(train), params.seed)
-    except ValueError as error:
+        model = rebuild(shorten(graph), train.network, len(params.ingest.classes), asdict(train), params.seed)
+    except DataError as error:
         raise WorkflowError(
             f"Expected one {train.network} network in {path}; it holds {trained.name}; train by a recipe that ends "
             "with a single network, since an ensemble does not ship."
         ) from error
+    with TemporaryDirectory() as place:
+        save_network(model, Path(place) / "model.keras")
+        return graph, digest_file(Path(place) / "model.keras")
 
 
-def _predict(model: Any, artifacts: Path, classes: tuple[str, ...]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return what `model` says of the val and test images, as evaluate tabulates it, and the table of these images."""
-    from pipelines.evaluate import predict_held_out
+def _write_models(folder: Path, graph: "onnx.ModelProto", params: Params, artifacts: Path) -> dict[str, Any]:
+    """Write the ONNX files and return their parity; raises WorkflowError where float32 is not what was trained."""
+    samples = load_samples(artifacts / "augment")
+    test = read_test(params.ingest.classes, samples, artifacts)
+    originals = draw_originals(params, samples, artifacts) if params.export.int8 else None
+    parity = write_models(folder, graph, test, read_gate(params), calibration=originals, small=True)
+    if not parity["float32"]["passed"]:
+        raise WorkflowError(
+            f"Expected weights in 16 bits to be as good as those trained; {say_parity(parity)}; {_RETRAIN}."
+        )
+    return parity
 
+
+def _predict(folder: Path, artifacts: Path, classes: tuple[str, ...]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return what the model in `folder` says of the val and test images, as evaluate has it, and their table."""
     samples = load_samples(artifacts / "augment")
     held_out = select_held_out(samples.table, pd.read_parquet(artifacts / "split" / "split.parquet"))
     images = samples.images[held_out["row"].to_numpy()]
-    return predict_held_out(model, images, held_out, classes), held_out
+    session = Session(unpack_model(folder / WEIGHTS))
+    plain, averaged = (np.mean([session.ask(look(images, view)) for view in views], axis=0) for views in (PLAIN, ALL))
+    return tabulate_predictions(held_out, images, classes, plain=plain, averaged=averaged), held_out
 
 
-def _expect_agreement(rounded: pd.DataFrame, trained: pd.DataFrame) -> None:
+def _expect_agreement(rounded: pd.DataFrame, trained: pd.DataFrame, params: Params) -> None:
     """Raise WorkflowError where the two say another class of too many images, plain or with test-time averaging."""
     share = min((rounded[column] == trained[column]).mean() for column in ("predicted", f"predicted{AVERAGED}"))
-    if share < MIN_AGREEMENT:
+    if share < params.export.min_agreement:
         raise WorkflowError(
-            f"Expected weights in float16 to say of {MIN_AGREEMENT:.1%} of the held-out images what evaluate says; "
-            f"they do of {share:.2%}; train again, so that weights stay small (train.weight_decay)."
+            f"Expected weights in 16 bits to say of {params.export.min_agreement:.1%} of the held-out images what "
+            f"evaluate says; they do of {share:.2%}; {_RETRAIN}."
         )
 
 
-def _score(predictions: pd.DataFrame, held_out: pd.DataFrame, params: Params) -> dict[str, Any]:
-    """Return the card's scores and temperatures, and what scores become at the temperatures."""
+def _score(predictions: pd.DataFrame, held_out: pd.DataFrame, params: Params) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what metrics.json and calibration.json hold, of these predictions."""
     classes = params.ingest.classes
     settings = {"bootstrap": params.evaluate.bootstrap, "bins": params.evaluate.calibration_bins, "seed": params.seed}
-    calibrated, temperatures = calibrate_predictions(predictions, classes)
-    blocks = score_predictions(calibrated, held_out, classes, **settings)
+    metrics = score_predictions(predictions, held_out, classes, **settings)
+    return metrics, describe_confidence(predictions, held_out, classes, metrics, **settings)
+
+
+def _write_facts(folder: Path, facts: CardFacts) -> None:
+    """Write bundle.json and the model card."""
+    origin: dict[str, Any] = {"parity": facts.parity, "model_md5": facts.model_md5, "data_md5": facts.data.md5}
+    write_bundle(folder, gather_facts(facts.name, facts.classes, facts.metrics, facts.calibration, **origin))
+    write_card_files(folder, facts)
+
+
+def _say_scores(metrics: dict[str, Any], confidence: dict[str, Any]) -> dict[str, Any]:
+    """Return the card's scores and temperatures, and what scores become at the temperatures."""
+    blocks = confidence["scores"].items()
     return {
-        "scores": score_predictions(predictions, held_out, classes, **settings),
-        "calibrated": {name: {score: block[score] for score in CALIBRATED} for name, block in blocks.items()},
-        **{f"temperature{ending}": temperature for ending, temperature in temperatures.items()},
+        "scores": metrics,
+        "calibrated": {name: {score: told["after"] for score, told in block.items()} for name, block in blocks},
+        **{key: confidence[key] for key in ("temperature", "temperature_tta")},
     }
+
+
+def _replace_files(draft: Path, target: Path) -> None:
+    """Move the files of `draft` to `target`, the card last: with what was there before, checksums would differ."""
+    files = load_pretrained(draft).files
+    for name in (*files, CARD):
+        (draft / name).replace(target / name)
+    for name in set(FILES) - set(files):
+        (target / name).unlink(missing_ok=True)
 
 
 @contextmanager
@@ -185,15 +250,6 @@ def _draft(target: Path) -> Iterator[Path]:
         yield draft
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-
-
-def _digest_network(model: Any) -> str:
-    """Return the MD5 that the network has once it is registered."""
-    from ferrule.network import save_network
-
-    with TemporaryDirectory() as place:
-        save_network(model, Path(place) / "model.keras")
-        return digest_file(Path(place) / "model.keras")
 
 
 def _describe(params: Params) -> dict[str, Any]:

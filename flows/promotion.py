@@ -1,7 +1,7 @@
 """The promotion flow: the challenger becomes the champion if it passes the gate, and it is said why or why not."""
 
 import json
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from prefect import flow, task
@@ -11,7 +11,8 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
 from ferrule.errors import ParameterError
-from ferrule.promotion.candidates import Candidate, compare_candidates, find_obstacle
+from ferrule.promotion.candidates import Candidate, find_obstacle, pair_predictions
+from ferrule.promotion.comparison import compare
 from ferrule.promotion.contest import (
     describe_decision,
     explain_comparison,
@@ -41,7 +42,7 @@ from ferrule.tracking import digest_test_set
 from flows.approval import answer_waiting, wait_for_person
 from flows.comparing import comparison_settings, complete_predictions, use_backend
 from flows.notifications import notify, report_failure
-from pipelines.params import Params, load_params
+from pipelines.params import Params, load_params, pick
 
 TOLD = 4  # reasons of a decision that are printed
 ROUNDS = 3  # where the champion changes while the challenger is judged, it is judged again beside the new one
@@ -190,9 +191,9 @@ def gather_evidence(
         test_md5 = digest_test_set(one.predictions)
         look = claim_look(root, run_id, test_md5, (challenger.model_md5, champion.model_md5))
         other = complete_predictions(root, champion, one, other)
-        comparison = compare_candidates(one, other, **comparison_settings(params))
-        assert comparison is not None, "complete_predictions asks the champion about every image"
-        evidence = Evidence(comparison, look)
+        said = pair_predictions(one, other)
+        assert said is not None, "complete_predictions asks the champion about every image"
+        evidence = Evidence(compare(said, **comparison_settings(params)), look)
     measured = measure(root, {"challenger": (challenger, one), "champion": (champion, other)})
     return Case(measured["challenger"], measured["champion"], evidence)
 
@@ -205,8 +206,7 @@ def move_champion(root: Path, name: str, run_id: str, why: str) -> None:
 
 def read_gate(params: Params) -> Gate:
     """Return the gate that params.yaml describes."""
-    values = asdict(params.promotion)
-    return Gate(**{field.name: values[field.name] for field in fields(Gate)})
+    return pick(Gate, params.promotion)
 
 
 def _conclude(root: Path, params: Params, run_id: str, case: Case, verdict: Verdict | None) -> Decision:

@@ -4,12 +4,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ferrule.documents import write_between
+from ferrule.documents import write_between, write_table
 from ferrule.errors import WorkflowError
 from ferrule.store import open_store
 from ferrule.tracking import RECIPE_TAG, digest_file, model_runs
 
 METRICS = "artifacts/evaluate/metrics.json"
+CALIBRATION = "artifacts/evaluate/calibration.json"
 SPLIT = "artifacts/split/split.json"
 NETWORK = "artifacts/train/model.keras"
 BEGIN = "<!-- results: `ferrule results --write README.md` writes what follows -->"
@@ -28,6 +29,7 @@ COLUMNS = {
     "macro_f1": "macro F1",
     "log_loss": "log loss",
     "ece": "ECE",
+    "calibrated": "ECE, calibrated",
 }
 PLAIN = {"log_loss"}  # not a share, so not in per cent
 
@@ -52,12 +54,14 @@ def results_table(root: Path) -> str:
     """
     metrics = _read_metrics(root)
     strategy = json.loads((root / SPLIT).read_text())["strategy"]
-    lines = [f"| | images | {' | '.join(COLUMNS.values())} |", "|---" * (len(COLUMNS) + 2) + "|"]
+    calibration = json.loads((root / CALIBRATION).read_text())["scores"]
+    rows = []
     for block, name in BLOCKS.items():
         if block in metrics:
-            cells = [_cell(metrics[block][column], column not in PLAIN) for column in COLUMNS]
-            lines.append(f"| {name.format(strategy=strategy)} | {metrics[block]['rows']:,} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+            scores = metrics[block] | {"calibrated": calibration[block]["ece"]["after"]}
+            cells = [_cell(scores[column], column not in PLAIN) for column in COLUMNS]
+            rows.append((name.format(strategy=strategy), f"{scores['rows']:,}", *cells))
+    return write_table(("", "images", *COLUMNS.values()), rows)
 
 
 def results_line(root: Path) -> str:

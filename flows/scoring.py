@@ -6,13 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from filelock import FileLock, Timeout
 from prefect import flow, task
 from prefect.artifacts import create_table_artifact
-from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
 from ferrule.calibration import apply_temperature, fit_temperature
@@ -31,7 +29,7 @@ from ferrule.tracking import EVALUATION_FOLDER, TEST_TAG, read_table
 from flows.notifications import report_failure
 from flows.outcomes import IncompleteError, InputRun, mark_copy, mark_failures, report_news, tabulate_input
 from flows.pretrained import PRETRAINED_TAG
-from flows.tasks import RETRIES, RETRY_DELAY, is_transient
+from flows.tasks import PATIENT
 from pipelines.params import load_params
 from pipelines.sections import Scoring
 
@@ -81,22 +79,13 @@ def list_inputs(root: Path, inbox: Path | None) -> list[Path]:
     return list_visible((inbox or own).resolve())
 
 
-_PATIENT: dict[str, Any] = {
-    "cache_policy": NO_CACHE,
-    "persist_result": False,
-    "retries": RETRIES,
-    "retry_delay_seconds": RETRY_DELAY,
-    "retry_condition_fn": is_transient,
-}
-
-
-@task(task_run_name="load-model", **_PATIENT)
+@task(task_run_name="load-model", **PATIENT)
 def load_model(root: Path, name: str, version: str) -> str:
     """Have a version ready in this process, and say which it is and when it answers; raises what `open_scorer` does."""
     return describe_scorer(open_scorer(root, name, version))
 
 
-@task(task_run_name="{path.name}", **_PATIENT)
+@task(task_run_name="{path.name}", **PATIENT)
 def score_one(path: Path, root: Path, name: str, version: str, again: bool) -> InputRun:
     """Score one input, unless it is known or another process has it under way."""
     start = time.monotonic()

@@ -8,6 +8,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from ferrule.errors import WorkflowError
+from ferrule.files import replacing
 
 FOLDER = ".prefect"
 LOCK = "up.lock"  # held as long as it stands; the system frees it, whatever ends the process
@@ -34,9 +35,8 @@ def standing_alone(root: Path) -> Iterator[None]:
 
 def tell_addresses(root: Path, addresses: Mapping[str, str]) -> None:
     """Let other commands find the servers: their names and addresses. To be called inside `standing_alone`."""
-    draft = root / FOLDER / f".{ADDRESSES}"
-    draft.write_text(json.dumps(addresses))
-    draft.replace(root / FOLDER / ADDRESSES)
+    with replacing(root / FOLDER / ADDRESSES) as draft:
+        draft.write_text(json.dumps(addresses))
 
 
 def find_standing(root: Path) -> dict[str, str] | None:

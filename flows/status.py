@@ -10,7 +10,7 @@ from ferrule.errors import WorkflowError
 from flows.dag import Dag, read_dag
 from flows.locks import read_running_stages
 from flows.project import BUSY, run_dvc
-from pipelines.lineage import read_data_md5
+from pipelines.pins import read_data_md5
 
 ALIASES = ("challenger", "champion")
 SPLITS = ("train", "val", "test")

@@ -55,14 +55,17 @@ def is_transient(task: Any, task_run: Any, state: Any) -> bool:
     return False
 
 
-@task(
-    task_run_name="{stage}",
-    cache_policy=NO_CACHE,
-    persist_result=False,
-    retries=RETRIES,
-    retry_delay_seconds=RETRY_DELAY,
-    retry_condition_fn=is_transient,
-)
+# Options of a task that is worth trying again where a network was at fault, and never to be cached.
+PATIENT: dict[str, Any] = {
+    "cache_policy": NO_CACHE,
+    "persist_result": False,
+    "retries": RETRIES,
+    "retry_delay_seconds": RETRY_DELAY,
+    "retry_condition_fn": is_transient,
+}
+
+
+@task(task_run_name="{stage}", **PATIENT)
 def run_stage(stage: str, root: Path) -> StageRun:
     """Run one stage of dvc.yaml if it must; its lines go to the run's log as they come.
 

@@ -15,8 +15,10 @@ STAGES = (
     "split",
     "train",
     "evaluate",
-    "register",
     "reference",
+    "export",
+    "card",
+    "register",
 )
 
 

@@ -1,7 +1,7 @@
 """Stage augment: balance the classes of what will be training rows, each generated image with its parent."""
 
 import json
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from ferrule.errors import DataError, ValidationError
 from ferrule.samples import IMAGES_FILE, TABLE_FILE, Samples, load_samples
 from ferrule.splits import assign_splits, find_parents
 from pipelines.folders import fresh_folder
-from pipelines.params import Params
+from pipelines.params import Params, pick
 
 
 def run(params: Params, root: Path) -> None:
@@ -33,7 +33,7 @@ def run(params: Params, root: Path) -> None:
     table = inherit_rows(table, plan)
     balance = count_balance(table, train, classes)
     with fresh_folder(root / "artifacts" / "augment") as out:
-        images = _write_images(out / IMAGES_FILE, samples, plan, _read_distortions(params), params.seed)
+        images = _write_images(out / IMAGES_FILE, samples, plan, pick(Distortions, params.augment), params.seed)
         table.to_parquet(out / TABLE_FILE, index=False)
         balance.to_csv(out / "balance.csv", index=False)
         (out / "balance.json").write_text(json.dumps(balance.to_dict("records"), indent=2) + "\n")
@@ -62,12 +62,6 @@ def _join_groups(table: pd.DataFrame, groups: pd.DataFrame) -> pd.DataFrame:
             "run the audit stage again."
         )
     return table.assign(**{name: groups[name].to_numpy() for name in ("group_id", "group_hash", "blank")})
-
-
-def _read_distortions(params: Params) -> Distortions:
-    """Return the part of the augment section that says what may happen to a child."""
-    values = asdict(params.augment)
-    return Distortions(**{field.name: values[field.name] for field in fields(Distortions)})
 
 
 def _write_images(path: Path, samples: Samples, plan: pd.DataFrame, distortions: Distortions, seed: int) -> np.ndarray:

@@ -7,9 +7,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ferrule.charts.evaluation import class_chart, confusion_chart, mistakes_sheet, reliability_chart
+from ferrule.charts.evaluation import (
+    class_chart,
+    confusion_chart,
+    coverage_chart,
+    mistakes_sheet,
+    reliability_chart,
+)
 from ferrule.charts.style import save_figure
 from ferrule.charts.training import learning_curves
+from ferrule.confidence import describe_confidence, say_confidence
 from ferrule.embeddings import embed
 from ferrule.emotions import class_ids
 from ferrule.errors import DataError
@@ -27,7 +34,7 @@ HEADLINE = ("accuracy", "macro_f1", "log_loss", "ece")
 
 
 def run(params: Params, root: Path) -> None:
-    """Write metrics.json, predictions.parquet, seen.parquet, embeddings.npy (of val), and tables and pictures for them.
+    """Write metrics.json, calibration.json, predictions.parquet, seen.parquet, embeddings.npy (of val), and pictures.
 
     The look at the test images is counted, and the scores are in the model's run, before anything is shown.
     """
@@ -37,20 +44,26 @@ def run(params: Params, root: Path) -> None:
     held_out = select_held_out(samples.table, split)
     images = samples.images[held_out["row"].to_numpy()]
     print(f"asking the network about {len(images):,} images, plain and in {len(ALL)} views each", flush=True)
-    predictions, embeddings = _predict(artifacts / "train" / "model.keras", images, held_out, classes)
+    model = _load(artifacts / "train" / "model.keras", classes)
+    predictions = predict_held_out(model, images, held_out, classes)
     settings = {"bootstrap": params.evaluate.bootstrap, "bins": params.evaluate.calibration_bins, "seed": params.seed}
     metrics = score_predictions(predictions, held_out, classes, **settings)
-    test = (predictions["split"] == "test").to_numpy()
+    confidence = describe_confidence(predictions, held_out, classes, metrics, **settings)
+    val, test = ((predictions["split"] == name).to_numpy() for name in ("val", "test"))
     with fresh_folder(artifacts / "evaluate") as out:
         (out / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
+        (out / "calibration.json").write_text(json.dumps(confidence, indent=2) + "\n")
         (out / "headline.json").write_text(json.dumps(_headline(metrics), indent=2) + "\n")
+        (out / "network.json").write_text(json.dumps(_describe_network(model), indent=2) + "\n")
         predictions.to_parquet(out / "predictions.parquet", index=False)
         list_seen(split, samples.images).to_parquet(out / "seen.parquet", index=False)
-        np.save(out / "embeddings.npy", embeddings)
+        np.save(out / "embeddings.npy", embed(model, images[val]))
         _plot(out, images[test], predictions[test], metrics["test"], classes, params.evaluate.calibration_bins)
+        save_figure(coverage_chart(confidence), out / "risk_coverage.png")
         save_figure(learning_curves(pd.read_csv(artifacts / "train" / "history.csv")), out / "learning_curves.png")
         looks = _record(root, out, predictions, metrics)
     print(f"test accuracy {_say(metrics['test'])}, macro F1 {_say(metrics['test'], 'macro_f1')}; {looks}")
+    print(say_confidence(confidence))
 
 
 def _headline(metrics: dict[str, Any]) -> dict[str, dict[str, float]]:
@@ -58,18 +71,21 @@ def _headline(metrics: dict[str, Any]) -> dict[str, dict[str, float]]:
     return {block: {name: metrics[block][name]["value"] for name in HEADLINE} for block in ("test", "test_tta", "val")}
 
 
-def _predict(
-    path: Path, images: np.ndarray, held_out: pd.DataFrame, classes: tuple[str, ...]
-) -> tuple[pd.DataFrame, np.ndarray]:
-    """Return the table of predictions, and the embeddings (v, d) of the validation images in its order."""
+def _describe_network(model: Any) -> dict[str, str | int]:
+    """Return what one wants to know of the network: its name, of how many it is the mean, and its parameters."""
+    members = [layer for layer in model.layers if hasattr(layer, "layers")]
+    return {"name": model.name, "networks": max(1, len(members)), "parameters": model.count_params()}
+
+
+def _load(path: Path, classes: tuple[str, ...]) -> Any:
+    """Return the trained network; raises DataError where it tells other classes apart."""
     model = load_network(path)
     if model.output_shape[-1] != len(classes):
         raise DataError(
             f"Expected a model of the {len(classes)} classes in ingest.classes; {path} knows {model.output_shape[-1]}; "
             "run the train stage again."
         )
-    embeddings = embed(model, images[(held_out["split"] == "val").to_numpy()])
-    return predict_held_out(model, images, held_out, classes), embeddings
+    return model
 
 
 def predict_held_out(model: Any, images: np.ndarray, held_out: pd.DataFrame, classes: tuple[str, ...]) -> pd.DataFrame:

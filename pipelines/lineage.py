@@ -3,14 +3,13 @@
 import json
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import yaml
 
-from ferrule.errors import WorkflowError
 from ferrule.registry.versions import DATA_TAG, VALIDATED_TAG
 from ferrule.tracking import digest_json, flow_tags
 from pipelines.params import PARAMS_FILE
+from pipelines.pins import read_data_md5, read_ingested_md5, read_yaml
 
 # What a registered model depends on; its own entry in dvc.lock is written after it, and the others do not matter to it.
 _STAGES = ("ingest", "validate", "audit", "augment", "split", "train", "evaluate")
@@ -20,7 +19,7 @@ _OWN_TAGS = ("dvc.lock", "data.dvc")  # files that a run changes; what they say 
 def read_lineage(root: Path) -> dict[str, str]:
     """Return the tags of a model that was made by the stages in `root`; what is not known there has none."""
     tags = {
-        DATA_TAG: _read_ingested_md5(root) or read_data_md5(root),
+        DATA_TAG: read_ingested_md5(root) or read_data_md5(root),
         "ferrule.dvc_lock": digest_lock(root),
         VALIDATED_TAG: read_validation(root),
         **_read_commit(root),
@@ -28,24 +27,9 @@ def read_lineage(root: Path) -> dict[str, str]:
     return flow_tags() | {name: value for name, value in tags.items() if value is not None}
 
 
-def read_data_md5(root: Path) -> str | None:
-    """Return the MD5 that data.dvc pins."""
-    path = root / "data.dvc"
-    try:
-        return _read_yaml(path)["outs"][0]["md5"] if path.is_file() else None
-    except (KeyError, IndexError, TypeError) as error:
-        raise WorkflowError(f"Expected an MD5 in {path}; there is none; restore it (git checkout data.dvc).") from error
-
-
-def _read_ingested_md5(root: Path) -> str | None:
-    """Return the MD5 of data/ as ingest read it, which dvc.lock holds."""
-    stages = _read_yaml(root / "dvc.lock").get("stages") or {}
-    return next((dep["md5"] for dep in stages.get("ingest", {}).get("deps", []) if dep["path"] == "data"), None)
-
-
 def digest_lock(root: Path) -> str | None:
     """Return the SHA-256 of the entries of dvc.lock for the stages before register, as canonical JSON."""
-    stages = _read_yaml(root / "dvc.lock").get("stages") or {}
+    stages = read_yaml(root / "dvc.lock").get("stages") or {}
     entries = {name: stages[name] for name in _STAGES if name in stages}
     return digest_json(entries) if entries else None
 
@@ -70,7 +54,7 @@ def _read_commit(root: Path) -> dict[str, str | None]:
 def _changes_params(root: Path) -> bool:
     """Tell whether params.yaml differs from the commit's in more than `recipe`, which `ferrule run --recipe` writes."""
     committed = yaml.safe_load(_ask_git(root, "show", f"HEAD:./{PARAMS_FILE}") or "") or {}
-    return committed | {"recipe": ""} != _read_yaml(root / PARAMS_FILE) | {"recipe": ""}
+    return committed | {"recipe": ""} != read_yaml(root / PARAMS_FILE) | {"recipe": ""}
 
 
 def _ask_git(root: Path, *command: str) -> str | None:
@@ -79,10 +63,3 @@ def _ask_git(root: Path, *command: str) -> str | None:
         return subprocess.run(["git", "-C", root, *command], capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        return (yaml.safe_load(path.read_text()) or {}) if path.is_file() else {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise WorkflowError(f"Expected YAML in {path}; it is broken; restore it (git checkout {path.name}).") from error

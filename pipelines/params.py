@@ -2,22 +2,31 @@
 
 import json
 import re
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from ferrule.errors import ParameterError
+from ferrule.files import replacing
 from pipelines.sections import Params
 
 PARAMS_FILE = "params.yaml"
+
+Kind = TypeVar("Kind")
 
 
 def load_params(root: Path) -> Params:
     """Read and check `root`/params.yaml; raises ParameterError that names each wrong value and what was expected."""
     return _check(_read_yaml(root))
+
+
+def pick(kind: type[Kind], section: Any) -> Kind:
+    """Return the dataclass `kind` with the values that a `section` of params.yaml has for its fields."""
+    return kind(**{field.name: getattr(section, field.name) for field in fields(kind)})  # type: ignore[arg-type]
 
 
 def choose_recipe(root: Path, name: str) -> str:
@@ -35,7 +44,8 @@ def choose_recipe(root: Path, name: str) -> str:
         return f"{PARAMS_FILE} already says recipe: {name}."
     if changed == text:
         raise ParameterError(f"Expected a line `recipe: {before}` in {PARAMS_FILE}; there is none; write it as that.")
-    path.write_text(changed, encoding="utf-8")
+    with replacing(path) as draft:
+        draft.write_text(changed, encoding="utf-8")
     return f"{PARAMS_FILE} now says recipe: {name} (it was {before})."
 
 

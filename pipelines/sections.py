@@ -124,6 +124,17 @@ class Evaluate:
 
 
 @dataclass(frozen=True, config=STRICT)
+class Export:
+    """The files that run without Keras."""
+
+    int8: bool
+    calibration_images: Annotated[int, Field(ge=16, le=10_000)]
+    min_agreement: Share
+    max_difference: Annotated[float, Field(gt=0, le=1)]
+    max_int8_loss: Share
+
+
+@dataclass(frozen=True, config=STRICT)
 class Register:
     """The model registry."""
 
@@ -192,6 +203,7 @@ class Params:
     split: Split
     train: Train
     evaluate: Evaluate
+    export: Export
     register: Register
     promotion: Promotion
     scoring: Scoring

@@ -14,6 +14,29 @@ from flows.project import run_dvc
 REPOSITORY = Path(__file__).parents[1]
 REAL_DATA = Path(os.environ.get("FERRULE_FER2013", REPOSITORY.parent / "shared" / "data"))
 
+CHAIN = """
+stages:
+  ingest:
+    cmd: mkdir -p artifacts/ingest && cp data/raw.txt artifacts/ingest/x
+    deps: [data]
+    outs: [artifacts/ingest]
+  split:
+    cmd: mkdir -p artifacts/split && cp artifacts/ingest/x artifacts/split/x
+    deps: [artifacts/ingest]
+    outs: [artifacts/split]
+"""
+
+ANYTHING = {  # of the section `promotion`: a gate that lets through what is compared at all
+    "mode": "not_worse",
+    "margin": 1.0,
+    "min_accuracy": 0.0,
+    "min_class_recall": 0.0,
+    "max_recall_loss": 1.0,
+    "max_macro_f1_loss": 1.0,
+    "max_log_loss_rise": 99.0,
+    "max_ece_rise": 1.0,
+}
+
 # Where a shell starts the tests in the background, SIGINT is ignored in all that they start.
 HEAR_CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
 

@@ -7,15 +7,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
-from trained_project import write_trained_project
+from trained_project import run_stages, write_trained_project
 
+from ferrule.files import replacing
 from ferrule.registry.aliases import CHAMPION, move_alias
 from ferrule.registry.versions import VersionInfo, describe_version
 from ferrule.scoring.score import Scorer, score_images
-from ferrule.scoring.scored import ScoredInput, predictions_path, replacing, with_description
+from ferrule.scoring.scored import ScoredInput, predictions_path, with_description
 from flows.scoring import open_scorer
-from pipelines import evaluate, reference, register
-from pipelines.params import load_params
 
 VAL_ROWS = 400
 _LEVELS = np.array([60.0, 120.0, 180.0])  # as in trained_project
@@ -24,8 +23,7 @@ _LEVELS = np.array([60.0, 120.0, 180.0])  # as in trained_project
 def write_monitored_project(root: Path) -> VersionInfo:
     """Write a project whose version 1 is the champion, with VAL_ROWS images in its reference; return the version."""
     write_trained_project(root, votes=False, val=VAL_ROWS)
-    for stage in (evaluate, reference, register):
-        stage.run(load_params(root), root)
+    run_stages(root)
     move_alias(root, "ferrule", CHAMPION, "1")
     return describe_version(root, "ferrule", CHAMPION)
 

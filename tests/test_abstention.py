@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from ferrule.errors import DataError
-from ferrule.scoring.abstention import Abstention, choose_threshold, risk_coverage
+from ferrule.scoring.abstention import (
+    TARGETS,
+    Abstention,
+    answer_above,
+    choose_threshold,
+    risk_coverage,
+    tabulate_abstention,
+    tabulate_curve,
+)
 
 TARGET = 0.8
 
@@ -91,6 +99,39 @@ def test_a_model_that_is_always_right_answers_everything():
     chosen = choose_threshold(np.zeros(500, int), np.column_stack([confidence, 1 - confidence]), 0.9)
     assert chosen.coverage == 1
     assert chosen.threshold == pytest.approx(0.6)
+
+
+def test_the_table_has_the_rule_of_each_target():
+    labels, probabilities = draw(np.random.default_rng(5), 2000)
+    table = tabulate_abstention(labels, probabilities)
+    assert [row["target"] for row in table] == list(TARGETS)
+    assert Abstention(**table[30]) == choose_threshold(labels, probabilities, 0.8)
+    assert table[0]["coverage"] == 1
+    assert table[-1] == {"target": 0.99, "threshold": None, "coverage": None, "accuracy": None, "lower": None}
+    stricter = tabulate_abstention(labels, probabilities, certainty=0.999)
+    assert stricter[30]["threshold"] > table[30]["threshold"]
+
+
+@pytest.mark.parametrize(("rows", "points", "expected"), [(2000, 100, 100), (7, 100, 7), (2000, 10, 10), (1, 100, 1)])
+def test_the_drawn_curve_is_part_of_the_whole_and_ends_where_all_is_answered(rows, points, expected):
+    labels, probabilities = draw(np.random.default_rng(6), rows)
+    curve = tabulate_curve(labels, probabilities, points)
+    assert len(curve) == expected
+    whole = {
+        tuple(row) for row in risk_coverage(labels, probabilities)[["coverage", "accuracy", "threshold"]].to_numpy()
+    }
+    assert {tuple(point.values()) for point in curve} <= whole
+    assert curve[-1]["coverage"] == 1
+    coverages = [point["coverage"] for point in curve]
+    assert coverages == sorted(coverages)
+
+
+def test_a_threshold_tells_what_it_gives_on_other_images():
+    probabilities = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.6, 0.4]])
+    labels = np.array([0, 0, 1, 0])
+    assert answer_above(labels, probabilities, 0.6) == {"rows": 4, "coverage": 1.0, "accuracy": 0.75}
+    assert answer_above(labels, probabilities, 0.8) == {"rows": 4, "coverage": 0.5, "accuracy": 1.0}
+    assert answer_above(labels, probabilities, np.inf) == {"rows": 4, "coverage": 0.0, "accuracy": None}
 
 
 def test_shapes_that_disagree_are_one_sentence():

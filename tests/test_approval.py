@@ -8,15 +8,13 @@ import pytest
 import yaml
 from prefect.client.orchestration import get_client
 from prefect.flow_runs import resume_flow_run
-from trained_project import copy_project, write_trained_project
+from trained_project import copy_project, run_stages, write_trained_project
 
 from ferrule.registry.aliases import CHAMPION, read_history
 from ferrule.registry.versions import find_version
 from ferrule.store import open_store
 from flows import approval
 from flows.promotion import answer_challenger, promote_challenger
-from pipelines import evaluate, reference, register
-from pipelines.params import load_params
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -37,8 +35,7 @@ def root(made, tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setattr(approval, "POLL", 0.3)
     if not (made / "mlruns").exists():
-        for stage in (evaluate, reference, register):
-            stage.run(load_params(made), made)
+        run_stages(made)
     return copy_project(made, tmp_path / "project")
 
 

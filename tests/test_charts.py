@@ -13,9 +13,10 @@ from matplotlib.colors import to_rgb
 
 from ferrule.charts import copies as copy_charts
 from ferrule.charts import data as data_charts
-from ferrule.charts.style import CLASS_COLOURS, DPI, SheetRow, image_sheet, new_figure, save_figure
+from ferrule.charts.style import DPI, SheetRow, image_sheet, new_figure, save_figure
 from ferrule.duplicates import find_conflicts, find_copies
 from ferrule.emotions import EMOTIONS
+from ferrule.palette import CLASS_COLOURS
 from ferrule.quality import measure_quality
 from ferrule.samples import Samples
 

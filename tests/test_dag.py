@@ -21,6 +21,8 @@ INFRASTRUCTURE = {
     "ferrule/charts/__init__.py",
     "ferrule/engine.py",
     "ferrule/errors.py",
+    "ferrule/files.py",
+    "ferrule/monitoring/archive.py",
     "ferrule/progress.py",
     "ferrule/registry/__init__.py",
     "ferrule/registry/aliases.py",

@@ -204,7 +204,7 @@ def test_share_of_rejects_may_reach_the_limit_and_not_pass_it(bad, raises):
 
 
 def test_a_file_of_nothing_but_damage_is_not_read_to_its_end(project, params, monkeypatch):
-    monkeypatch.setattr(reading, "_MANY_REJECTS", 1000)
+    monkeypatch.setattr(reading, "MANY_REJECTS", 1000)
     monkeypatch.setattr(csvfiles, "_BLOCK_BYTES", 20_000)
     (project / "data" / "fer2013.csv").write_bytes(PLAIN + b"1,2,3\n" * 100_000)
     found = outcome(project, params)

@@ -10,7 +10,7 @@ from conftest import REPOSITORY
 from ferrule.errors import DataError, WorkflowError
 from flows.data import SAMPLE_MD5, draw_sample_data, ensure_data, fetch_kaggle_data, use_data
 from flows.project import enter_project, run_dvc
-from pipelines.lineage import read_data_md5
+from pipelines.pins import read_data_md5
 
 
 @pytest.fixture

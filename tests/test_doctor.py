@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 from click.testing import CliRunner
-from conftest import REPOSITORY
+from conftest import CHAIN, REPOSITORY
 from packaging.requirements import Requirement
 
 from ferrule.registry.aliases import move_alias, reconcile
@@ -28,19 +28,6 @@ from flows.commands.doctor import doctor
 from flows.data import FORMER, SAMPLE_MD5
 from flows.doctor import CHECKS, examine
 from flows.project import run_dvc
-
-STAGES = """
-stages:
-  ingest:
-    cmd: mkdir -p artifacts/ingest && cp data/raw.txt artifacts/ingest/x
-    deps: [data]
-    outs: [artifacts/ingest]
-  split:
-    cmd: mkdir -p artifacts/split && cp artifacts/ingest/x artifacts/split/x
-    deps: [artifacts/ingest]
-    outs: [artifacts/split]
-"""
-
 
 OF_THE_MACHINE = {"python", "packages", "lock", "room"}  # subjects
 
@@ -58,7 +45,7 @@ def ran(tmp_path_factory):
     root = tmp_path_factory.mktemp("ran")
     (root / ".dvc").mkdir()
     (root / ".dvc" / "config").write_text((REPOSITORY / ".dvc" / "config").read_text() + "    no_scm = true\n")
-    (root / "dvc.yaml").write_text(STAGES)
+    (root / "dvc.yaml").write_text(CHAIN)
     (root / "data").mkdir()
     (root / "data" / "raw.txt").write_text("raw")
     for name in ("params.yaml", "prefect.toml", "prefect.yaml", "pyproject.toml", "requirements.lock"):

@@ -1,6 +1,7 @@
 """The stage evaluate on a small trained project: its files, its blocks, its counted look."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -11,8 +12,16 @@ import pytest
 import sklearn.metrics
 from trained_project import CLASSES, write_network, write_trained_project
 
-from ferrule.charts.evaluation import class_chart, confusion_chart, mistakes_sheet, reliability_chart
+from ferrule.calibration import apply_temperature, calibrate_predictions, fit_temperature
+from ferrule.charts.evaluation import (
+    class_chart,
+    confusion_chart,
+    coverage_chart,
+    mistakes_sheet,
+    reliability_chart,
+)
 from ferrule.charts.style import save_figure
+from ferrule.emotions import class_ids
 from ferrule.errors import DataError
 from ferrule.metrics import calibration_table, confusion_matrix, score
 from ferrule.predictions import flatten_scores, list_seen, read_probabilities, select_held_out
@@ -25,9 +34,10 @@ from pipelines.params import load_params
 
 BLOCKS = ["test", "test_tta", "test_leak_free", "test_leak_free_tta", "val", "val_tta"]
 FILES = {
-    "metrics.json", "headline.json",
+    "metrics.json", "headline.json", "calibration.json", "network.json",
     "predictions.parquet", "seen.parquet", "embeddings.npy", "confusion.csv", "reliability.csv",
-    "confusion_matrix.png", "reliability.png", "per_class.png", "mistakes.png", "learning_curves.png",
+    "confusion_matrix.png", "reliability.png", "risk_coverage.png", "per_class.png", "mistakes.png",
+    "learning_curves.png",
 }  # fmt: skip
 
 
@@ -71,6 +81,51 @@ def test_predictions_and_metrics_tell_the_same(evaluated, metrics):
             accuracy = sklearn.metrics.accuracy_score(rows["label"], rows[f"predicted{ending}"])
             assert metrics[split + ending]["accuracy"]["value"] == pytest.approx(accuracy, abs=1e-6)
     assert 0.6 < metrics["test"]["accuracy"]["value"] < 0.95  # the network reads brightness, some labels are wrong
+
+
+def test_calibration_is_fitted_on_val_and_told_of_every_block(evaluated, metrics):
+    folder = evaluated / "artifacts" / "evaluate"
+    confidence = json.loads((folder / "calibration.json").read_text())
+    val = pd.read_parquet(folder / "predictions.parquet").query("split == 'val'")
+    labels = np.array(class_ids(val["label"], CLASSES))
+    for ending in ("", "_tta"):
+        fitted = fit_temperature(labels, read_probabilities(val, CLASSES, ending))
+        assert confidence[f"temperature{ending}"] == pytest.approx(fitted, abs=1e-4)
+    assert list(confidence["scores"]) == BLOCKS
+    for block, scores in confidence["scores"].items():
+        assert set(scores) == {"log_loss", "brier", "ece"}
+        assert all(found["before"] == metrics[block][name] for name, found in scores.items())
+    after = score(
+        labels,
+        apply_temperature(read_probabilities(val, CLASSES), confidence["temperature"]),
+        CLASSES, bootstrap=200, bins=15, seed=2013,
+    )  # fmt: skip
+    assert confidence["scores"]["val"]["ece"]["after"] == after["ece"]
+    assert after["log_loss"]["value"] <= metrics["val"]["log_loss"]["value"]
+
+
+def test_abstention_is_chosen_on_val_and_its_price_on_test_is_told(evaluated):
+    folder = evaluated / "artifacts" / "evaluate"
+    confidence = json.loads((folder / "calibration.json").read_text())
+    calibrated, _ = calibrate_predictions(pd.read_parquet(folder / "predictions.parquet"), CLASSES)
+    assert [rule["target"] for rule in confidence["abstention"]] == [percent / 100 for percent in range(50, 100)]
+    assert confidence["certainty"] == 0.95
+    for split, told in (("val", confidence["abstention"]), ("test", confidence["test"])):
+        rows = calibrated[calibrated["split"] == split]
+        sure = read_probabilities(rows, CLASSES).max(axis=1)
+        for rule in told:
+            answered = rows[sure >= (2 if rule["threshold"] is None else rule["threshold"])]
+            assert (rule["coverage"] or 0) == len(answered) / len(rows)
+            if len(answered):
+                assert rule["accuracy"] == pytest.approx((answered["predicted"] == answered["label"]).mean())
+    assert [rule["target"] for rule in confidence["test"]] == [0.8, 0.9]
+    assert confidence["curve"][-1]["coverage"] == 1.0
+    assert any(rule["threshold"] for rule in confidence["abstention"])
+
+
+def test_the_network_is_described(evaluated):
+    described = json.loads((evaluated / "artifacts" / "evaluate" / "network.json").read_text())
+    assert described == {"name": "reader", "networks": 1, "parameters": 6}
 
 
 def test_what_the_model_has_seen_is_listed_by_pixels(evaluated):
@@ -121,7 +176,10 @@ def test_the_same_inputs_give_the_same_bytes_and_another_look(evaluated, tmp_pat
     before = {path.name: path.read_bytes() for path in (root / "artifacts" / "evaluate").iterdir()}
     evaluate.run(load_params(root), root)
     assert {path.name: path.read_bytes() for path in (root / "artifacts" / "evaluate").iterdir()} == before
-    assert "look 2 at the test images by this model; 2 by all models on this data" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "look 2 at the test images by this model; 2 by all models on this data" in printed
+    assert re.search(r"calibration error on test images [\d.]+ %, and [\d.]+ % at the temperature", printed)
+    assert "to be right in 80 % it answers" in printed
     write_network(root / "artifacts" / "train" / "model.keras", skill=0.5)
     evaluate.run(load_params(root), root)
     assert "look 1 at the test images by this model; 3 by all models on this data" in capsys.readouterr().out
@@ -131,7 +189,11 @@ def test_a_model_without_mistakes_and_without_a_class_is_drawn_too(tmp_path):
     labels, sure = np.zeros(20, int), np.tile(np.float32([1, 0, 0]), (20, 1))
     scores = score(labels, sure, CLASSES, bootstrap=10, bins=5, seed=0)
     images = np.zeros((20, 48, 48), np.uint8)
+    never = {"target": 0.9, "threshold": None, "coverage": None, "accuracy": None}
+    curve = [{"coverage": 1.0, "accuracy": 1.0, "threshold": 1.0}]
+    confidence = {"certainty": 0.95, "curve": curve, "abstention": [never], "test": [never]}
     figures = [
+        coverage_chart(confidence),
         confusion_chart(confusion_matrix(labels, labels, 3), CLASSES, ""),
         reliability_chart(calibration_table(labels, sure, bins=5), ""),
         class_chart(scores["classes"], ""),

@@ -15,12 +15,13 @@ from monitored_project import VAL_ROWS, draw_images, write_labels, write_monitor
 from trained_project import write_network
 
 from ferrule.errors import RegistryError
+from ferrule.monitoring.archive import log_reference, read_reference
 from ferrule.registry.aliases import CHAMPION, move_alias
 from ferrule.registry.versions import register_version
 from ferrule.scoring.labels import add_labels
 from ferrule.scoring.scored import read_scored
 from ferrule.store import open_store
-from ferrule.tracking import digest_file, log_reference, read_reference
+from ferrule.tracking import digest_file
 from flows.monitoring import FOLDER, LATEST, monitor_champion
 from flows.scoring import score_inbox
 from pipelines.params import load_params
@@ -202,7 +203,9 @@ def test_a_champion_without_a_reference_says_what_to_do(root):
     network = root / "artifacts" / "train" / "model.keras"
     write_network(network, skill=0.5)
     classes = load_params(root).ingest.classes
-    register_version(root, "ferrule", network, model_md5=digest_file(network), classes=classes, tags={})
+    register_version(
+        root, "ferrule", network, model_md5=digest_file(network), classes=classes, temperature=1.0, tags={}
+    )
     move_alias(root, "ferrule", CHAMPION, "2")
     assert "has no reference to compare with" in monitor_champion(root).sentence
 
@@ -213,7 +216,7 @@ def test_a_new_champion_has_what_the_last_one_left_of_the_budget(root):
     classes, network = load_params(root).ingest.classes, root / "artifacts" / "train" / "model.keras"
     write_network(network, skill=0.5)
     model_md5 = digest_file(network)
-    register_version(root, "ferrule", network, model_md5=model_md5, classes=classes, tags={})
+    register_version(root, "ferrule", network, model_md5=model_md5, classes=classes, temperature=1.0, tags={})
     log_reference(root, model_md5, root / "artifacts" / "reference")
     move_alias(root, "ferrule", CHAMPION, "2")
     write_scored(root, draw_images(300, 6), model_md5=model_md5)

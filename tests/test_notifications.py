@@ -11,15 +11,13 @@ from socketserver import ThreadingTCPServer
 import numpy as np
 import pytest
 from prefect import flow
-from trained_project import write_trained_project
+from trained_project import run_stages, write_trained_project
 
 from ferrule.errors import WorkflowError
 from flows import notifications
 from flows.notifications import KINDS, notify, report_failure, wanted_kinds
 from flows.promotion import promote_challenger
 from flows.training import train_challenger
-from pipelines import evaluate, reference, register
-from pipelines.params import load_params
 
 SECRET = "T0000/B0000/a-token"  # in the address, as Slack does it
 
@@ -209,9 +207,7 @@ class TestFlows:
     def test_promotions_and_refusals_are_told(self, tmp_path, use, monkeypatch):
         monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
         write_trained_project(tmp_path, votes=False)
-        params = load_params(tmp_path)
-        for stage in (evaluate, reference, register):
-            stage.run(params, tmp_path)
+        run_stages(tmp_path)
         text = (tmp_path / "params.yaml").read_text()
         with receiver() as (url, messages):
             use(url)

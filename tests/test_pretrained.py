@@ -1,28 +1,30 @@
 """The model that ships: written from a real training, checked as it is read, registered, promoted; and the shipped."""
 
 import contextlib
-import io
 import shutil
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import cv2
 import numpy as np
+import onnx
 import pandas as pd
 import pytest
 import yaml
 from click.testing import CliRunner
 from conftest import REPOSITORY
 from tiny_training import train_tiny
-from trained_project import CLASSES, write_network, write_trained_project
+from trained_project import CLASSES, run_stages, write_network, write_trained_project
 
 import ferrule.pretrained
 from ferrule.emotions import EMOTIONS
 from ferrule.errors import DataError, RegistryError, WorkflowError
-from ferrule.pretrained import CARD, FILES, FOLDER, MAX_BYTES, WEIGHTS, load_pretrained, read_weights
+from ferrule.portable.bundle import read_bundle, unpack_model
+from ferrule.portable.model import PortableModel, open_pretrained
+from ferrule.pretrained import CARD, FILES, FOLDER, MAX_BYTES, SEEN, WEIGHTS, load_pretrained
 from ferrule.quality import hash_pixels
+from ferrule.registry.bundles import fetch_bundle
 from ferrule.registry.versions import (
     CHALLENGER,
     CHAMPION,
@@ -39,13 +41,13 @@ from ferrule.tracking import digest_file
 from flows import cli
 from flows.pretrained import PLACE, export_pretrained, import_pretrained
 from flows.project import run_dvc
-from pipelines import evaluate
 from pipelines.params import load_params
 
 DVC_YAML = """
 stages:
   train: {cmd: "true", params: [seed, train], outs: [artifacts/train]}
   evaluate: {cmd: "true", deps: [artifacts/train, artifacts/validate], outs: [artifacts/evaluate]}
+  card: {cmd: "true", deps: [artifacts/evaluate], outs: [artifacts/card]}
 """
 
 
@@ -61,11 +63,16 @@ def evaluated(tmp_path_factory) -> Path:
     write_trained_project(root, network=False)
     params = yaml.safe_load((root / "params.yaml").read_text())
     params["train"]["network"] = "small"
+    params["export"] |= {
+        "int8": True,
+        "calibration_images": 16,
+        "max_int8_loss": 0.1,
+    }  # the model has seen but 98 images
     (root / "params.yaml").write_text(yaml.safe_dump(params))
     draw_bands(root / "artifacts" / "augment")
     history = train_tiny(root / "artifacts" / "train").history
     history.to_csv(root / "artifacts" / "train" / "history.csv", index=False)
-    evaluate.run(load_params(root), root)
+    run_stages(root, "evaluate", "export", "card")
     (root / ".dvc").mkdir()
     (root / ".dvc" / "config").write_text((REPOSITORY / ".dvc" / "config").read_text() + "    no_scm = true\n")
     (root / "dvc.yaml").write_text(DVC_YAML)
@@ -121,7 +128,7 @@ def draw_bands(augment):
 
 def accept_artifacts(root):
     """Let DVC take the artifacts for what the stages made."""
-    run_dvc(root, "commit", "--force", "train", "evaluate")
+    run_dvc(root, "commit", "--force", "train", "evaluate", "card")
 
 
 def git(root, *command):
@@ -143,9 +150,11 @@ def look_counts(root):
 def test_what_is_written_builds_the_very_network_that_was_scored(exported):
     from ferrule.inference import predict_probabilities
 
-    model = load_pretrained(exported / PLACE)
+    model, portable = load_pretrained(exported / PLACE), PortableModel.open(exported / PLACE)
     images, test = read_test(exported)
-    found = np.array(CLASSES)[predict_probabilities(model.build(), images).argmax(axis=1)]
+    told, own = portable.session.ask(images), predict_probabilities(model.build(), images)
+    np.testing.assert_allclose(told, own, atol=1e-5)
+    found = np.array(CLASSES)[told.argmax(axis=1)]
     accuracy = model.card.scores["test"]["accuracy"]["value"]
     assert (found == test["label"].to_numpy()).mean() == pytest.approx(accuracy)
     assert accuracy > 0.7
@@ -182,21 +191,26 @@ def test_the_card_tells_where_it_comes_from_and_what_it_is_worth(exported):
     assert f"{100 * card.scores['test']['accuracy']['value']:.1f} %" in printed
 
 
-def test_weights_are_float16_and_nothing_is_a_pickle(exported):
-    files = contents(exported / PLACE)
-    assert files.keys() == {CARD, *FILES}
-    assert {array.dtype for array in read_weights(exported / PLACE)} == {np.dtype(np.float16)}
-    assert_no_pickle(exported / PLACE)
+def test_the_bundle_says_what_the_card_says(exported):
+    card, facts = load_pretrained(exported / PLACE).card, read_bundle(exported / PLACE)
+    assert (facts.classes, facts.temperature) == (card.classes, card.temperature)
+    for name, block in facts.scores.items():
+        assert block["accuracy"] == card.scores[name]["accuracy"]
+        assert block["ece"] == card.calibrated[name]["ece"]
+    assert facts.scores.keys() == {"test", "test_leak_free", "val"}
+    assert facts.recalls["happy"] == card.scores["test"]["classes"]["happy"]["recall"]
+    assert facts.data_md5 == card.lineage["ferrule.data_md5"]
+    assert facts.parity["float32"]["passed"]
+    assert facts.parity["int8"]["passed"]
+    assert f"temperature {card.temperature:.3f}" in (exported / PLACE / "model_card.md").read_text()
 
 
-def assert_no_pickle(folder):
-    """Fail where an array of the weights would need unpickling, or another file is no Parquet."""
-    with zipfile.ZipFile(folder / WEIGHTS) as archive:
-        for name in archive.namelist():
-            array = np.lib.format.read_array(io.BytesIO(archive.read(name)), allow_pickle=False)
-            assert array.dtype.kind == "f"
-    for name in FILES[1:]:
-        assert (folder / name).read_bytes()[:4] == b"PAR1"
+def test_weights_take_16_bits_and_nothing_is_a_pickle(exported):
+    assert contents(exported / PLACE).keys() == {CARD, *FILES}
+    graph = onnx.load_from_string(unpack_model(exported / PLACE / WEIGHTS)).graph
+    large = [tensor for tensor in graph.initializer if np.prod(tensor.dims) > 1000]
+    assert {tensor.data_type for tensor in large} == {onnx.TensorProto.INT16}
+    assert (exported / PLACE / SEEN).read_bytes()[:4] == b"PAR1"
 
 
 def test_the_same_run_gives_the_same_files(exported, tmp_path):
@@ -213,7 +227,7 @@ import sys
 from pathlib import Path
 from ferrule.pretrained import load_pretrained
 print(load_pretrained(Path({str(folder)!r})).describe())
-sys.exit(bool({{"keras", "tensorflow", "scipy", "mlflow"}} & set(sys.modules)))
+sys.exit(bool({{"keras", "tensorflow", "scipy", "mlflow", "pandas", "onnx"}} & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -239,7 +253,7 @@ def test_a_missing_or_changed_file_is_one_sentence(folder, name):
     [
         ('"temperature": ', '"temperature": 1', "was altered"),
         ('"recipe": ', '"cook": ', "was altered"),
-        ('"format": 1', '"format": 2', "Expected format 1"),
+        ('"format": 2', '"format": 1', "Expected format 2"),
         ("{", "", "is damaged"),
         ('"checksum"', '"sum"', "is damaged"),
     ],
@@ -259,8 +273,8 @@ def test_where_none_ships_it_says_how_to_make_one(tmp_path):
 def test_more_than_may_ship_is_refused_and_what_was_there_stays(exported, tmp_path, monkeypatch):
     root = shutil.copytree(exported, tmp_path / "large")
     before = contents(root / PLACE)
-    monkeypatch.setattr(ferrule.pretrained, "MAX_BYTES", 2_000_000)
-    with pytest.raises(DataError, match=r"at most 1\.9 MB to ship; .* take 2\.\d MB"):
+    monkeypatch.setattr(ferrule.pretrained, "MAX_BYTES", 1_000_000)
+    with pytest.raises(DataError, match=r"at most 0\.9 MB to ship; .* take \d\.\d MB"):
         export_pretrained(root)
     assert contents(root / PLACE) == before
     assert look_counts(root) == [1, 1]
@@ -338,12 +352,17 @@ def test_a_project_where_nothing_was_run_imports_it_once(fresh, folder):
     assert (run.params["seed"], run.params["train.network"]) == ("2013", "small")
 
 
-def test_the_imported_version_serves_what_the_card_scored(fresh, folder, exported):
+def test_the_imported_version_serves_what_the_card_scored(fresh, folder, exported, tmp_path, monkeypatch):
     import_pretrained(fresh, folder)
     images, test = read_test(exported)
     served = load_version(fresh, "ferrule", CHALLENGER).predict(images)
     accuracy = load_pretrained(folder).card.scores["test"]["accuracy"]["value"]
     assert (served["label"].to_numpy() == test["label"].to_numpy()).mean() == pytest.approx(accuracy)
+    monkeypatch.setenv("FERRULE_CACHE", str(tmp_path / "cache"))
+    bundle, name, version = fetch_bundle(fresh, None, CHALLENGER)
+    assert (name, version) == ("ferrule", "1")
+    told = PortableModel.open(bundle).probabilities(images)
+    np.testing.assert_allclose(told.max(axis=1), served["confidence"], atol=1e-5)
     assert not (fresh / "artifacts").exists()
 
 
@@ -366,7 +385,9 @@ def test_the_gate_judges_an_imported_model_like_any_other(fresh, folder):
 
     network = fresh / "other.keras"
     write_network(network)
-    other = register_version(fresh, "ferrule", network, model_md5=digest_file(network), classes=CLASSES, tags={})
+    other = register_version(
+        fresh, "ferrule", network, model_md5=digest_file(network), classes=CLASSES, temperature=1.0, tags={}
+    )
     move_alias(fresh, "ferrule", CHAMPION, other.version)
     import_pretrained(fresh, folder)
     refused = promote_challenger(fresh)
@@ -396,16 +417,14 @@ def test_what_ships_is_small_and_whole(shipped):
     others = {path.name for path in FOLDER.iterdir()} - {CARD, *FILES}
     assert others <= {"__init__.py", "__pycache__"}
     assert shipped.size <= MAX_BYTES
-    assert_no_pickle(FOLDER)
     assert shipped.classes == EMOTIONS
     assert shipped.card.lineage["ferrule.validated"] == "true"
     assert shipped.build().output_shape == (None, 7)
+    assert open_pretrained("int8").probabilities(np.zeros((2, 48, 48), np.uint8)).shape == (2, 7)
 
 
 @pytest.mark.real_data
 def test_what_ships_reaches_the_accuracy_of_its_card_on_public_test(shipped, fer2013):
-    from ferrule.inference import predict_probabilities
-
     table = pd.read_parquet(fer2013 / "fer2013.parquet", columns=["usage", "emotion", "png"])
     table = table[table["usage"] == "PublicTest"]
     images = np.stack([decode(png) for png in table["png"]])
@@ -414,8 +433,11 @@ def test_what_ships_reaches_the_accuracy_of_its_card_on_public_test(shipped, fer
     )  # the others are blank or twins of test images
     scores = shipped.card.scores["val"]
     assert val.sum() == scores["rows"]
-    found = predict_probabilities(shipped.build(), images[val]).argmax(axis=1)
-    assert (found == table["emotion"][val]).mean() == pytest.approx(scores["accuracy"]["value"], abs=0.001)
+    labels, facts = table["emotion"][val].to_numpy(), read_bundle(FOLDER)
+    for precision in facts.parity:
+        told = open_pretrained(precision).probabilities(images[val])
+        allowed = 0.001 if precision == "float32" else 0.01
+        assert (told.argmax(axis=1) == labels).mean() == pytest.approx(scores["accuracy"]["value"], abs=allowed)
 
 
 def decode(png):

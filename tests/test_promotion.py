@@ -5,7 +5,8 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from ferrule.promotion.candidates import Candidate, Speed, compare_candidates, find_obstacle, select_new_images
+from ferrule.promotion.candidates import Candidate, Speed, find_obstacle, pair_predictions, select_new_images
+from ferrule.promotion.comparison import compare
 from ferrule.promotion.decision import Verdict, decide_promotion
 from ferrule.promotion.gate import Evidence, Gate, spend_alpha
 
@@ -54,6 +55,7 @@ def candidate(version="2", right=70, **changes):
         "recalls": {"happy": 0.9, "sad": 0.5},
         "predictions": predictions(right),
         "seen": pixels(1000, 1100),
+        "export": "passed: float32: same top class",
         "size": 5_000_000,
         "speed": Speed(single=30.0, batch=0.5),
     }
@@ -61,8 +63,10 @@ def candidate(version="2", right=70, **changes):
 
 
 def decide(challenger, champion, gate=GATE, *, look=1, verdict=None):
-    found = champion and compare_candidates(challenger, champion, draws=200, bins=5, seed=1)
-    return decide_promotion(challenger, champion, gate, found and Evidence(found, look), verdict)
+    comparable = champion and not find_obstacle(challenger, champion)
+    said = pair_predictions(challenger, champion) if comparable else None
+    evidence = said and Evidence(compare(said, draws=200, bins=5, seed=1), look)
+    return decide_promotion(challenger, champion, gate, evidence, verdict)
 
 
 @pytest.mark.parametrize(
@@ -80,6 +84,14 @@ def decide(challenger, champion, gate=GATE, *, look=1, verdict=None):
             False,
             "Its lowest recall is 19.0 %, of sad; at least 20.0 % is asked for.",
         ),
+        (
+            candidate(export="failed: float32: 0.9 points"),
+            None,
+            GATE,
+            False,
+            "it failed: float32: 0.9 points; train again",
+        ),
+        (candidate(export=None), None, GATE, False, "It has no bundle, which is what `ferrule predict` and"),
         (
             candidate(right=90, withdrawn="It calls everybody sad."),
             candidate("1"),
@@ -255,8 +267,8 @@ def test_a_promotion_is_told_in_two_sentences():
     decided, passed = decide(candidate(right=76), candidate("1")).reasons
     assert "comparison 1 of this model" in decided
     assert passed == (
-        "It also passed the checks of validation, lineage, accuracy, recall, size, latency, macro F1, log loss, "
-        "calibration error, the recall of each class and speed."
+        "It also passed the checks of validation, lineage, accuracy, recall, export, size, latency, macro F1, "
+        "log loss, calibration error, the recall of each class and speed."
     )
 
 
@@ -278,7 +290,7 @@ def test_images_are_paired_by_their_pixels_and_scored_by_the_label_of_today():
     assert "Of the same 100 test images it is right on 0" in decision.reasons[0]
     relabelled = old.assign(label="sad", predicted="sad")
     decision = decide(candidate(predictions=relabelled), candidate("1", predictions=old))
-    assert "it is right on 70 that the champion, version 1, gets wrong" in decision.checks[7].sentence
+    assert "it is right on 70 that the champion, version 1, gets wrong" in decision.checks[8].sentence
 
 
 def test_copies_among_the_test_images_count_once_each():

@@ -10,8 +10,10 @@ from conftest import REPOSITORY
 from scipy.stats import binom
 
 from bench import promotion as bench
+from bench.tables import marks
 from ferrule.documents import split_at_marks
-from ferrule.promotion.candidates import Candidate, Speed, compare_candidates
+from ferrule.promotion.candidates import Candidate, Speed, pair_predictions
+from ferrule.promotion.comparison import compare
 from ferrule.promotion.decision import decide_promotion
 from ferrule.promotion.gate import Evidence, spend_alpha
 from flows.promotion import read_gate
@@ -57,10 +59,15 @@ def test_false_promotions_stay_under_the_level_and_true_gains_are_found(world, r
 
 
 def test_twenty_equal_challengers_in_a_row_stay_under_alpha_together(world, rng):
-    counts = bench.draw_pairs(world, 0.0, SEQUENCES, rng, bench.CHALLENGERS)
-    assert counts.won.shape == (SEQUENCES, bench.CHALLENGERS, 7)
-    assert bench.any_promoted(counts, "better", GATE, corrected=True).sum() <= at_most(GATE.alpha, SEQUENCES)
-    assert bench.any_promoted(counts, "better", GATE, corrected=False).mean() > 0.2
+    counts = bench.draw_pairs(world, 0.0, SEQUENCES, rng, 22).first(20)
+    assert counts.won.shape == (SEQUENCES, 20, 7)
+    each, anew, corrected = (
+        bench.promotes(counts, "better", GATE.margin, level).any(axis=1)
+        for level in bench.list_levels(GATE.alpha, 20).values()
+    )
+    assert corrected.sum() <= at_most(GATE.alpha, SEQUENCES)
+    assert each.mean() > 0.2
+    assert each.mean() > anew.mean() > corrected.mean()
     assert bench.promotes_if_as_good(counts).any(axis=1).mean() > 0.9
 
 
@@ -76,7 +83,7 @@ def test_the_simulated_question_is_the_one_of_the_gate(world, rng):
     assert 0 < expected.sum() < 16
     for number in range(16):
         one, other = make_candidates(*(int(side[number]) for side in counts.totals))
-        found = compare_candidates(one, other, draws=20, bins=5, seed=1)
+        found = compare(pair_predictions(one, other), draws=20, bins=5, seed=1)
         decision = decide_promotion(one, other, GATE, Evidence(found, 1))
         (check,) = [check for check in decision.checks if check.name == "comparison"]
         assert check.passed == expected[number], check.sentence
@@ -91,12 +98,14 @@ def make_candidates(won, lost, rows=3589):
         table[["probability_happy", "probability_sad"]] = 0.5
         known = {"validated": True, "missing": (), "accuracy": 0.7, "recalls": {"happy": 0.7, "sad": 0.7}}
         seen = pd.Series([], dtype="str")
-        candidates.append(Candidate(version, **known, predictions=table, seen=seen, size=1, speed=Speed(1.0, 1.0)))
+        candidates.append(
+            Candidate(version, **known, predictions=table, seen=seen, export="passed", size=1, speed=Speed(1.0, 1.0))
+        )
     return candidates
 
 
 def test_the_document_has_the_tables_between_its_marks():
-    before, _ = split_at_marks(REPOSITORY / "docs" / "promotion.md", bench.BEGIN, bench.END)
+    before, _ = split_at_marks(REPOSITORY / "docs" / "promotion.md", *marks("promotion", "docs/promotion.md"))
     text = (REPOSITORY / "docs" / "promotion.md").read_text()
     assert "| none: equal models |" in text[len(before) :]
 
@@ -106,7 +115,8 @@ def test_the_whole_simulation_can_be_printed():
     for words in (
         "20 pairs for each line",
         "| +3.0 points |",
-        "| worse by the margin | `not_worse` |",
+        "| -0.5 points |",
+        "| 52 worse by the margin | `not_worse` |",
         "| 20 | 0.0001 |",
     ):
         assert words in text

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from trained_project import copy_project, write_network, write_trained_project
+from conftest import ANYTHING
+from trained_project import copy_project, run_stages, write_network, write_trained_project
 
 from ferrule.errors import ParameterError, RegistryError
 from ferrule.registry.aliases import CHAMPION, move_alias, read_history, reconcile
@@ -19,8 +20,6 @@ from ferrule.store import open_store
 from flows import promotion
 from flows.promotion import promote_challenger
 from flows.rollback import roll_back
-from pipelines import evaluate, reference, register
-from pipelines.params import load_params
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -31,7 +30,7 @@ def made(tmp_path_factory):
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         root = tmp_path_factory.mktemp("made")
         write_trained_project(root, votes=False)
-        register_again(root)
+        run_stages(root)
     return root
 
 
@@ -50,7 +49,7 @@ def made_weak(made, tmp_path_factory):
         move_alias(root, "ferrule", CHAMPION, "1")
         set_gate(root, **STRICT)
         write_network(root / "artifacts" / "train" / "model.keras", skill=0.0)
-        register_again(root)
+        run_stages(root)
     return root
 
 
@@ -61,21 +60,6 @@ def weak(made_weak, tmp_path, monkeypatch):
     return copy_project(made_weak, tmp_path / "project")
 
 
-def register_again(root):
-    for stage in (evaluate, reference, register):
-        stage.run(load_params(root), root)
-
-
-ANYTHING = {  # a gate that lets through what is compared at all
-    "mode": "not_worse",
-    "margin": 1.0,
-    "min_accuracy": 0.0,
-    "min_class_recall": 0.0,
-    "max_recall_loss": 1.0,
-    "max_macro_f1_loss": 1.0,
-    "max_log_loss_rise": 99.0,
-    "max_ece_rise": 1.0,
-}
 STRICT = {**ANYTHING, "mode": "better"}
 
 
@@ -161,7 +145,7 @@ def test_a_champion_that_never_saw_the_test_images_predicts_them_now(root):
     move_alias(root, "ferrule", CHAMPION, "1")
     draw_other_images(root)
     write_network(root / "artifacts" / "train" / "model.keras", skill=0.5)
-    register_again(root)
+    run_stages(root)
     promoted = promote_challenger(root)
     assert (promoted.version, promoted.outcome) == ("2", "promoted")
     assert "Of the same 60 test images it" in promoted.sentence
@@ -173,7 +157,7 @@ def test_asking_three_times_costs_one_look_and_is_one_comparison(root):
     move_alias(root, "ferrule", CHAMPION, "1")
     draw_other_images(root)
     write_network(root / "artifacts" / "train" / "model.keras", skill=0.0)
-    register_again(root)
+    run_stages(root)
     said = {promote_challenger(root).sentence}
     set_gate(root, max_size=99)
     said.add(promote_challenger(root).sentence)
@@ -202,7 +186,7 @@ def test_a_champion_is_not_asked_about_images_it_was_trained_on(root):
     move_alias(root, "ferrule", CHAMPION, "1")
     swap_splits(root)
     write_network(root / "artifacts" / "train" / "model.keras", skill=0.5)
-    register_again(root)
+    run_stages(root)
     promoted = promote_challenger(root)
     assert promoted.outcome == "promoted"
     assert "Of the same 30 test images (30 more are left out: one of the two was trained" in promoted.sentence
@@ -219,7 +203,7 @@ def test_without_30_common_images_it_refuses_and_asks_nobody(root):
     split.loc[split.index[split["split"] == "test"][-1], "split"] = "dropped"
     split.to_parquet(path, index=False)
     write_network(root / "artifacts" / "train" / "model.keras", skill=0.5)
-    register_again(root)
+    run_stages(root)
     refused = promote_challenger(root)
     assert refused.refused
     assert "only 29 of its 59 test images are new to both" in refused.sentence
@@ -231,7 +215,7 @@ def test_other_images_cannot_stand_in(root):
     move_alias(root, "ferrule", CHAMPION, "1")
     draw_other_images(root)
     write_network(root / "artifacts" / "train" / "model.keras", skill=0.5)
-    register_again(root)
+    run_stages(root)
     draw_other_images(root)
     with pytest.raises(RegistryError, match="ferrule run"):
         promote_challenger(root)
@@ -281,7 +265,7 @@ def test_another_challenger_is_another_look_and_deleting_the_first_takes_none_ba
     promote_challenger(root)
     for look, skill in enumerate((0.0, 0.1, 0.2), start=1):
         write_network(root / "artifacts" / "train" / "model.keras", skill=skill)
-        register_again(root)
+        run_stages(root)
         assert f"comparison {look} of this model" in promote_challenger(root).sentence
         if look == 2:
             for run in ledger_runs(root):
@@ -304,7 +288,7 @@ def test_a_champion_that_changes_meanwhile_is_compared_anew(root, monkeypatch):
     promote_challenger(root)
     for skill in (0.4, 0.5):
         write_network(root / "artifacts" / "train" / "model.keras", skill=skill)
-        register_again(root)
+        run_stages(root)
     measured = promotion.measure
 
     def move_meanwhile(root, known):
@@ -325,12 +309,12 @@ def test_what_was_rolled_back_is_not_promoted_again(root):
     set_gate(root, **ANYTHING)
     promote_challenger(root)
     write_network(root / "artifacts" / "train" / "model.keras", skill=0.5)
-    register_again(root)
+    run_stages(root)
     assert promote_challenger(root).outcome == "promoted"
     roll_back(root, "It calls everybody sad")
     client = open_store(root)
     client.set_model_version_tag("ferrule", "2", SERVED_TAG, "of an older Ferrule")
-    register_again(root)  # the same bytes
+    run_stages(root)  # the same bytes
     refused = promote_challenger(root)
     assert (refused.version, refused.outcome) == ("3", "refused")
     assert "was rolled back (It calls everybody sad); `ferrule rollback --to 3 --why TEXT`" in refused.sentence

@@ -14,8 +14,8 @@ from conftest import REPOSITORY
 from trained_project import CLASSES, write_trained_project
 
 from ferrule.calibration import apply_temperature
+from ferrule.monitoring.archive import log_reference, read_reference
 from ferrule.predictions import read_probabilities, tabulate_predictions
-from ferrule.tracking import log_reference, read_reference
 from pipelines import reference
 from pipelines.params import load_params
 

@@ -6,15 +6,13 @@ import subprocess
 
 import pytest
 import yaml
-from trained_project import CLASSES, write_network, write_trained_project
+from trained_project import CLASSES, run_stages, write_network, write_trained_project
 
 from ferrule.promotion.evidence import read_candidate
 from ferrule.registry.versions import CHALLENGER, describe_version
 from ferrule.store import open_store
 from ferrule.tracking import FLOW_TAG, FLOW_VARIABLE, digest_file
-from pipelines import evaluate, reference, register
 from pipelines.lineage import digest_lock, read_lineage
-from pipelines.params import load_params
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +25,7 @@ def _own_store(monkeypatch):
 def evaluated(tmp_path_factory):
     root = tmp_path_factory.mktemp("evaluated")
     write_trained_project(root)
-    evaluate.run(load_params(root), root)
+    run_stages(root, "evaluate", "export", "reference", "card")
     return root
 
 
@@ -37,8 +35,7 @@ def root(evaluated, tmp_path):
 
 
 def run(root):
-    for stage in (reference, register):
-        stage.run(load_params(root), root)
+    run_stages(root, "register")
     return json.loads((root / "artifacts" / "register" / "version.json").read_text())
 
 
@@ -76,10 +73,10 @@ def test_the_same_bytes_are_registered_once_and_going_back_finds_them(root):
     assert run(root) == first
     network = root / "artifacts" / "train" / "model.keras"
     write_network(network, skill=0.5)
-    evaluate.run(load_params(root), root)
+    run_stages(root)
     assert run(root)["version"] == "2"
     write_network(network)
-    evaluate.run(load_params(root), root)
+    run_stages(root)
     assert run(root) == first
     assert describe_version(root, "ferrule", CHALLENGER).version == "1"
 

@@ -18,6 +18,7 @@ import pytest
 import yaml
 from trained_project import CLASSES, write_network
 
+from ferrule.calibration import apply_temperature
 from ferrule.errors import RegistryError
 from ferrule.promotion.evidence import measure, read_candidate, read_rescored, rescore
 from ferrule.registry import packaging, versions
@@ -42,11 +43,17 @@ def _own_store(monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
 
-def register(root, skill=1.0, **tags):
+def register(root, skill=1.0, temperature=2.0, **tags):
     network = root / f"model{skill}.keras"
     write_network(network, skill=skill)
     return register_version(
-        root, "ferrule", network, model_md5=digest_file(network), classes=CLASSES, tags={VALIDATED_TAG: "true", **tags}
+        root,
+        "ferrule",
+        network,
+        model_md5=digest_file(network),
+        classes=CLASSES,
+        temperature=temperature,
+        tags={VALIDATED_TAG: "true", **tags},
     )
 
 
@@ -151,6 +158,29 @@ def test_the_same_network_with_other_serving_code_is_another_version(root, tmp_p
     assert register(root).version == "2"
 
 
+def test_what_is_served_is_calibrated_unless_one_asks_otherwise(root, faces):
+    """The network of trained_project is a softmax, so that dividing its logits by 2 takes the root of odds."""
+    model = load_version(root, "ferrule")
+    (parameter,) = model.metadata.signature.params
+    assert (parameter.name, parameter.default) == ("calibrated", True)
+    served, plain = model.predict(faces), model.predict(faces, params={"calibrated": False})
+    assert served["label"].tolist() == plain["label"].tolist() == list(CLASSES)
+    shares = [table[COLUMNS[2:]].to_numpy(float) for table in (served, plain)]
+    np.testing.assert_allclose(shares[0], apply_temperature(shares[1], 2.0), atol=1e-6)
+    assert np.abs(shares[0] - shares[1]).max() > 0.05
+    assert (served["confidence"] < plain["confidence"]).all()
+
+
+def test_the_same_network_at_another_temperature_is_another_version(root, faces):
+    before = load_version(root, "ferrule", "1").predict(faces)
+    assert register(root, temperature=1.0).version == "2"
+    assert register(root, temperature=2.0).version == "1"
+    now = load_version(root, "ferrule", "2").predict(faces)
+    assert (now["confidence"] > before["confidence"]).all()
+    raw = load_version(root, "ferrule", "1").predict(faces, params={"calibrated": False})
+    pd.testing.assert_frame_equal(now, raw, atol=1e-6)
+
+
 def test_a_version_knows_its_run_its_classes_and_its_scores(root):
     info = describe_version(root, "ferrule", "1")
     assert info.run_id == find_model_run(root, info.model_md5)
@@ -211,7 +241,8 @@ def test_a_version_is_scored_on_other_images_by_what_is_served(root, faces):
     assert read_rescored(root, info, test_md5="a" * 32) is None
     table = rescore(root, info, test, faces, test_md5="a" * 32)
     assert table["predicted"].tolist() == list(CLASSES)
-    np.testing.assert_allclose(table.filter(like="probability_").sum(axis=1), 1, atol=1e-5)
+    plain = load_version(root, "ferrule").predict(faces, params={"calibrated": False})  # as in evaluate's predictions
+    np.testing.assert_array_equal(table.filter(like="probability_"), plain.filter(like="probability_"))
     with training_run(root, {}, {}) as again:
         again.finish(info.model_md5)  # what was kept is found with the older run too
     pd.testing.assert_frame_equal(read_rescored(root, info, test_md5="a" * 32), table)

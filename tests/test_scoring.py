@@ -204,6 +204,7 @@ def test_two_models_stand_side_by_side_and_the_first_file_stays(scorer, source, 
     assert len(find_scored(tmp_path, digest_input(source))) == 2
     assert find_scored(tmp_path, "0" * 64) == []
     assert read_scored(tmp_path)["model_version"].value_counts().to_dict() == {"3": 600, "4": 600}
+    assert read_scored(tmp_path, model_md5="f" * 32)["model_version"].tolist() == ["4"] * 600
 
 
 def test_the_reader_bounds_time_and_columns(scorer, source, tmp_path):

@@ -15,7 +15,7 @@ import pytest
 from click import UsageError
 from filelock import FileLock
 from test_notifications import receiver
-from trained_project import CLASSES, write_network, write_trained_project
+from trained_project import CLASSES, run_stages, write_network, write_trained_project
 
 from ferrule.emotions import class_ids
 from ferrule.errors import RegistryError
@@ -33,7 +33,6 @@ from flows.promotion import promote_challenger
 from flows.report import print_scoring
 from flows.scoring import IncompleteError, describe_scorer, open_scorer, read_rule, score_inbox
 from flows.tasks import is_transient
-from pipelines import evaluate, reference, register
 from pipelines.params import load_params
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -70,8 +69,7 @@ def inbox(root):
 
 
 def register_again(root):
-    for stage in (evaluate, reference, register):
-        stage.run(load_params(root), root)
+    run_stages(root)
 
 
 def write_csv(path, numbers, header="pixels"):

@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -9,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from conftest import REPOSITORY
 
 from ferrule.errors import DataError
 from ferrule.layouts.streaming import digest_input, list_files, stream_images
@@ -88,6 +91,29 @@ def test_every_parquet_with_pixels_or_pictures_is_read(columns, tmp_path):
     assert (images == IMAGES).all()
     assert places == [("new.parquet", row) for row in range(1, 13)]
     assert not rejects
+
+
+def test_without_pyarrow_all_but_parquet_is_read(tmp_path):
+    write_csv(tmp_path / "new.csv", "pixels", TEXTS)
+    pq.write_table(pa.table({"png": PNGS}), tmp_path / "new.parquet")
+    code = f"""if True:
+        import sys
+        sys.modules["pyarrow"] = None
+        from pathlib import Path
+        from ferrule.errors import DataError
+        from ferrule.layouts.streaming import stream_images
+        print(sum(len(chunk.images) for chunk in stream_images(Path({str(tmp_path / "new.csv")!r}), 5)))
+        try:
+            list(stream_images(Path({str(tmp_path / "new.parquet")!r}), 5))
+        except DataError as error:
+            print(error)
+    """
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    images, told = done.stdout.splitlines()
+    assert images == "12"
+    assert told.startswith(
+        "Expected pyarrow, to read new.parquet; it is not installed; `pip install 'ferrule[parquet]'`"
+    )
 
 
 def test_bad_values_of_a_parquet_are_rejects(tmp_path):

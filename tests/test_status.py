@@ -7,24 +7,12 @@ import sys
 import time
 
 import pytest
-from conftest import REPOSITORY
+from conftest import CHAIN, REPOSITORY
 
 from ferrule.errors import WorkflowError
 from flows.project import run_dvc
 from flows.results import BEGIN, END, results_table, write_results
 from flows.status import Summary, read_stage_states, read_status, read_summary
-
-CHAIN = """
-stages:
-  ingest:
-    cmd: mkdir -p artifacts/ingest && cp data/raw.txt artifacts/ingest/x
-    deps: [data]
-    outs: [artifacts/ingest]
-  split:
-    cmd: mkdir -p artifacts/split && cp artifacts/ingest/x artifacts/split/x
-    deps: [artifacts/ingest]
-    outs: [artifacts/split]
-"""
 
 
 def test_a_stage_is_missing_current_changed_or_behind_one_of_these(toy_project):
@@ -70,9 +58,10 @@ def evaluated(tmp_path):
     block = {"rows": 100} | dict.fromkeys(("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece"), metric)
     for stage, name, content in (
         ("evaluate", "metrics.json", {"test": block, "val": block}),
+        ("evaluate", "calibration.json", {"scores": {split: {"ece": {"after": metric}} for split in ("test", "val")}}),
         ("split", "split.json", {"strategy": "stratified"}),
     ):
-        (tmp_path / "artifacts" / stage).mkdir(parents=True)
+        (tmp_path / "artifacts" / stage).mkdir(parents=True, exist_ok=True)
         (tmp_path / "artifacts" / stage / name).write_text(json.dumps(content))
     return tmp_path
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 from tiny_training import SETTINGS
-from trained_project import write_trained_project
+from trained_project import AFTER_TRAIN, run_stages, write_trained_project
 
 from ferrule.errors import DataError, WorkflowError
 from ferrule.network import load_network
@@ -19,7 +19,7 @@ from ferrule.settings import TrainSettings
 from ferrule.store import experiment_id, open_store
 from ferrule.tracking import TrainingLog, find_model_run
 from ferrule.training import HISTORY_COLUMNS
-from pipelines import evaluate, reference, register, train
+from pipelines import train
 from pipelines.params import load_params
 from pipelines.sections import Train
 
@@ -146,8 +146,7 @@ def test_an_ensemble_and_then_its_student(project, capsys):
 
 def test_an_ensemble_is_evaluated_registered_and_served(project):
     follow(project, members=2, epochs=1)
-    for module in (train, evaluate, reference, register):
-        module.run(load_params(project), project)
+    run_stages(project, "train", *AFTER_TRAIN)
     predictions = pd.read_parquet(project / "artifacts" / "evaluate" / "predictions.parquet")
     samples = load_samples(project / "artifacts" / "augment")
     rows = samples.table["sample_id"].searchsorted(predictions["sample_id"])

@@ -16,14 +16,12 @@ from http.server import HTTPServer, SimpleHTTPRequestHandler
 import psutil
 import pytest
 from conftest import HEAR_CTRL_C, REPOSITORY
-from trained_project import write_trained_project
+from trained_project import run_stages, write_trained_project
 
 from ferrule.errors import WorkflowError
 from flows.project import run_dvc, start_guarded, stop_guarded
 from flows.standing import find_standing, standing_alone, tell_addresses
 from flows.ui import Server, ensure_prefect, plan_servers, serve
-from pipelines import evaluate, reference, register
-from pipelines.params import load_params
 
 SLOW = "stages: {slow: {cmd: exec sleep 62.5, deps: [data], outs: [slow]}}"  # a stage to stop
 SLEEPER = ["sleep", "62.5"]
@@ -112,8 +110,7 @@ def root(tmp_path_factory):
     with pytest.MonkeyPatch.context() as environment:
         environment.delenv("MLFLOW_TRACKING_URI", raising=False)
         write_trained_project(root, votes=False)
-        for stage in (evaluate, reference, register):
-            stage.run(load_params(root), root)
+        run_stages(root)
     for name in ("prefect.yaml", "prefect.toml"):
         shutil.copy(REPOSITORY / name, root)
     for name in ("flows", "pipelines", "ferrule"):

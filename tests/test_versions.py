@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 from conftest import REPOSITORY
-from trained_project import copy_project, write_network, write_trained_project
+from trained_project import copy_project, run_stages, write_network, write_trained_project
 
 from ferrule.errors import RegistryError
 from ferrule.registry.aliases import CHAMPION, carry_out, open_decision, read_history
@@ -18,8 +18,6 @@ from flows.commands.registry import registry, rollback
 from flows.comparing import compare_versions
 from flows.rollback import roll_back
 from flows.versions import write_disagreements
-from pipelines import evaluate, reference, register
-from pipelines.params import load_params
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +28,7 @@ def made(tmp_path_factory):
     (root / "dvc.yaml").write_text((REPOSITORY / "dvc.yaml").read_text())
     for before, skill in ((None, 1.0), ("1", 0.3), (None, 0.0)):
         write_network(root / "artifacts" / "train" / "model.keras", skill=skill)
-        for stage in (evaluate, reference, register):
-            stage.run(load_params(root), root)
+        run_stages(root)
         if skill:
             version = find_version(root, "ferrule", "challenger").version
             carry_out(

@@ -6,18 +6,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
 
-from ferrule.charts.style import (
-    ACCENT,
-    CLASS_COLOURS,
-    INK,
-    MUTED,
-    PAPER,
-    SERIES_COLOURS,
-    SheetRow,
-    image_sheet,
-    new_figure,
-)
+from ferrule.charts.style import ACCENT, INK, MUTED, PAPER, SERIES_COLOURS, SheetRow, image_sheet, new_figure
 from ferrule.emotions import EMOTIONS
+from ferrule.palette import CLASS_COLOURS
 from ferrule.samples import Samples
 
 _USAGES = ("Training", "PublicTest", "PrivateTest", "Unlabelled")

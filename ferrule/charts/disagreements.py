@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ferrule.charts.style import CLASS_COLOURS, GRID, SheetRow, image_sheet
+from ferrule.charts.style import GRID, SheetRow, image_sheet
+from ferrule.palette import CLASS_COLOURS
 
 _COLUMNS = 10
 

@@ -1,6 +1,7 @@
 """Pictures of a model: what it mistakes for what, how far its confidence can be trusted, where it errs most surely."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,6 @@ from matplotlib.figure import Figure
 
 from ferrule.charts.style import (
     ACCENT,
-    CLASS_COLOURS,
     GRID,
     INK,
     MUTED,
@@ -21,6 +21,7 @@ from ferrule.charts.style import (
     image_sheet,
     new_figure,
 )
+from ferrule.palette import CLASS_COLOURS
 
 _SHEET_COLUMNS = 8
 
@@ -94,6 +95,32 @@ def reliability_chart(table: pd.DataFrame, subtitle: str) -> Figure:
         )
         axes.legend(loc="upper left")
         axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence of the top class", ylabel="accuracy", aspect="equal")
+    return figure
+
+
+def coverage_chart(confidence: dict[str, Any]) -> Figure:
+    """Draw the risk-coverage curve of `confidence.describe_confidence`: accuracy of the answers by their share.
+
+    Marked are the targets that say what came of them on test images.
+    """
+    curve = pd.DataFrame(confidence["curve"])
+    tested = {each["target"]: each for each in confidence["test"] if each["accuracy"] is not None}
+    rules = [rule for rule in confidence["abstention"] if rule["target"] in tested]
+    subtitle = f"thresholds are chosen on validation images, to hold with a certainty of {confidence['certainty']:.0%}"
+    with new_figure("The less it answers, the more of it is right", subtitle, width=7.2, height=5.0) as (figure, axes):
+        axes.plot(curve["coverage"], curve["accuracy"], color=ACCENT, label="validation images")
+        for rule, marker in zip(rules, "os", strict=False):
+            told = tested[rule["target"]]
+            axes.axhline(rule["target"], color=MUTED, linewidth=0.8, linestyle=(0, (4, 4)))
+            points = ((rule, ACCENT, "threshold for"), (told, WARNING, "the same on test images,"))
+            for point, colour, text in points:
+                label = (
+                    f"{text} {rule['target']:.0%}: answers {point['coverage']:.0%}, right in {point['accuracy']:.1%}"
+                )
+                axes.plot(point["coverage"], point["accuracy"], marker, color=colour, markersize=7, label=label)
+        axes.set(xlim=(0, 1.01), xlabel="share of images that are answered", ylabel="accuracy of the answers")
+        axes.set_ylim(np.floor(10 * min(curve["accuracy"].min(), 0.7)) / 10, 1.005)
+        axes.legend(loc="lower left")
     return figure
 
 

@@ -26,18 +26,6 @@ WARNING = "#C1440E"  # what the reader should worry about
 # For splits and usages, and any series without an order of its own: dark, middle, light.
 SERIES_COLOURS = (ACCENT, "#E69F00", "#8FA3B0", "#CC79A7")
 
-# The palette of Okabe and Ito (2008) with a dark grey for its yellow, which is too faint on white: any two differ by at
-# least 16 (CIE 1976 ΔE) as seen with each of the three colour blindnesses.
-CLASS_COLOURS = {
-    "angry": "#D55E00",
-    "disgust": "#009E73",
-    "fear": "#CC79A7",
-    "happy": "#E69F00",
-    "sad": "#0072B2",
-    "surprise": "#56B4E9",
-    "neutral": "#4D4D4D",
-}
-
 # For one quantity from nothing to much: confusion matrices, densities.
 SEQUENTIAL = LinearSegmentedColormap.from_list("ferrule", [PAPER, "#CFE3EF", "#6FA8C9", ACCENT, "#062F47"])
 

@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import NamedTuple
-
-import pandas as pd
+from typing import TYPE_CHECKING, NamedTuple
 
 from ferrule.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Every reason a reject can have; few and fixed, so that they can be counted. What is particular goes into the detail.
 REASONS = (
@@ -28,6 +29,8 @@ REASONS = (
     "unreadable file",
 )
 
+MANY_REJECTS = 100_000  # with so many, one does not read on before looking at their share
+
 
 class DamageError(Exception):
     """One row or file is damaged; whoever reads many catches this and goes on. `reason` is one of REASONS."""
@@ -47,8 +50,10 @@ class Reject(NamedTuple):
     detail: str
 
 
-def tabulate_rejects(rejects: Sequence[Reject]) -> pd.DataFrame:
+def tabulate_rejects(rejects: Sequence[Reject]) -> "pd.DataFrame":
     """Return the rejects as a table of the columns file, row, reason, detail, in the order given."""
+    import pandas as pd
+
     return pd.DataFrame(
         {
             "file": pd.array([reject.file for reject in rejects], dtype="str"),

@@ -1,4 +1,4 @@
-"""What lies in a folder: without what operating systems put there, and in an order that no system changes."""
+"""What lies in a folder, in an order and by names that no system changes, without what operating systems put there."""
 
 import re
 from pathlib import Path
@@ -25,6 +25,22 @@ def list_folders(folder: Path) -> list[Path]:
 def list_csv_files(folder: Path) -> list[Path]:
     """Return the CSV files that lie in `folder`, as `list_visible` does."""
     return [entry for entry in list_visible(folder) if entry.suffix.lower() == ".csv" and entry.is_file()]
+
+
+def list_files(path: Path) -> list[Path]:
+    """Return `path` if it is a file, and else the visible files at any depth of it, in natural order.
+
+    Links to folders are not followed: they may lead in circles.
+    """
+    if not path.is_dir():
+        return [path]
+    folders = [entry for entry in list_visible(path) if not (entry.is_dir() and entry.is_symlink())]
+    return [file for entry in folders for file in list_files(entry)]
+
+
+def name_from(base: Path, path: Path) -> str:
+    """Return `path` from `base`, the same on every system; bytes that are no UTF-8 are shown as escapes."""
+    return path.relative_to(base).as_posix().encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def _is_junk(name: str) -> bool:

@@ -2,17 +2,18 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ferrule.errors import DataError
 from ferrule.layouts.damage import DamageError
 from ferrule.layouts.pictures import decode_picture
 from ferrule.layouts.pixels import decode_text
 from ferrule.samples import IMAGE_SIZE
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 PIXEL_COLUMN = "pixels"
 PICTURE_COLUMNS = ("image", "png", "jpeg", "jpg", "bytes")  # the first that is there is taken
@@ -23,8 +24,16 @@ _BATCH_ROWS = 256
 def read_batches(path: Path) -> Iterator[tuple[int, list[Any]]]:
     """Yield batches: the number of their first row (from 1), and a value a row for `decode_value`.
 
-    Raises DataError where `path` is no Parquet, is damaged, or has no column of images.
+    Raises DataError where `path` is no Parquet, is damaged, or has no column of images, and without pyarrow, which the
+    library does without otherwise.
     """
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise DataError(
+            f"Expected pyarrow, to read {path.name}; it is not installed; `pip install 'ferrule[parquet]'`."
+        ) from error
     if not path.stat().st_size:
         raise DataError(f"Expected rows in {path.name}; it is empty; get it again.")
     try:
@@ -55,7 +64,7 @@ def decode_value(value: Any) -> np.ndarray:
     return decode_text(text.encode()).reshape(IMAGE_SIZE, IMAGE_SIZE)
 
 
-def _find_column(path: Path, schema: pa.Schema) -> str:
+def _find_column(path: Path, schema: "pa.Schema") -> str:
     by_name = {name.casefold(): name for name in schema.names}
     for name in (PIXEL_COLUMN, *PICTURE_COLUMNS):
         if name in by_name and _holds_images(schema.field(by_name[name]).type, name):
@@ -66,7 +75,9 @@ def _find_column(path: Path, schema: pa.Schema) -> str:
     )
 
 
-def _holds_images(kind: pa.DataType, name: str) -> bool:
+def _holds_images(kind: "pa.DataType", name: str) -> bool:
+    import pyarrow as pa
+
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
     if name == PIXEL_COLUMN:

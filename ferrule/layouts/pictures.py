@@ -12,12 +12,13 @@ import numpy as np
 
 from ferrule.emotions import parse_emotion
 from ferrule.layouts.damage import DamageError
+from ferrule.layouts.dimensions import read_size
 from ferrule.samples import IMAGE_SIZE
 
 MAX_PIXELS = 100_000_000
+MAX_BYTES = 64 << 20
 MIN_SIDE = 8  # pixels; with fewer there is no expression to see
 
-_MAX_BYTES = 64 << 20
 _SILENT = 0  # OpenCV's LOG_LEVEL_SILENT
 # How each format begins and, where that is fixed, what stands at its end.
 _SIGNATURES = (
@@ -50,7 +51,7 @@ def parse_class(folder_name: str) -> str | None:
 
 def read_picture(path: Path) -> np.ndarray:
     """Return the image as `decode_picture` does; raises DamageError that tells what is wrong with the file."""
-    return decode_picture(_read_bytes(path))
+    return decode_picture(read_bytes(path))
 
 
 def decode_picture(data: bytes) -> np.ndarray:
@@ -60,23 +61,64 @@ def decode_picture(data: bytes) -> np.ndarray:
     orientation is applied. Other sizes are resized, by area where that shrinks the image and by bicubic interpolation
     where it enlarges it; the aspect ratio is not kept.
     """
+    return resize_image(decode_pixels(data, _load_opencv().IMREAD_GRAYSCALE))
+
+
+def resize_image(image: np.ndarray) -> np.ndarray:
+    """Return a grey image as uint8 (IMAGE_SIZE, IMAGE_SIZE), resized as `decode_picture` says."""
+    cv2 = _load_opencv()
+    if image.shape == (IMAGE_SIZE, IMAGE_SIZE):
+        return image
+    way = cv2.INTER_AREA if image.size > IMAGE_SIZE * IMAGE_SIZE else cv2.INTER_CUBIC
+    return cv2.resize(image, (IMAGE_SIZE, IMAGE_SIZE), interpolation=way)
+
+
+def decode_pixels(data: bytes, flags: int, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """Return the image as OpenCV's IMREAD_ `flags` ask for it, in its own size, with its EXIF orientation applied.
+
+    Raises DamageError that tells what is wrong with the bytes. What states more than `max_pixels` is not decoded.
+    """
     cv2 = _load_opencv()
     if not data:
         raise DamageError("not an image", "an empty file")
+    width, height = read_size(data) or (0, 0)
+    if width * height > max_pixels:
+        raise DamageError("image too large", f"{width:,} × {height:,} pixels")
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
         too_large = "CV_IO_MAX_IMAGE" in str(error)
         told = " ".join(str(error).split())[-200:]
         raise DamageError("image too large" if too_large else "damaged image", told) from error
     if image is None or _ends_early(data):
-        raise _explain(data)
-    if min(image.shape) < MIN_SIDE:
+        raise explain_damage(data)
+    if min(image.shape[:2]) < MIN_SIDE:
         raise DamageError("image too small", f"{image.shape[1]} × {image.shape[0]} pixels")
-    if image.shape == (IMAGE_SIZE, IMAGE_SIZE):
-        return image
-    way = cv2.INTER_AREA if image.size > IMAGE_SIZE * IMAGE_SIZE else cv2.INTER_CUBIC
-    return cv2.resize(image, (IMAGE_SIZE, IMAGE_SIZE), interpolation=way)
+    return image
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return the bytes of an image file; raises DamageError where it is none, too large or unreadable."""
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise DamageError("not an image", "a folder" if stat.S_ISDIR(status.st_mode) else "a device or a pipe")
+        if status.st_size > MAX_BYTES:
+            raise DamageError("image too large", f"{status.st_size:,} bytes")
+        data = path.read_bytes()
+    except OSError as error:
+        raise DamageError("unreadable file", error.strerror or type(error).__name__) from error
+    return data
+
+
+def explain_damage(data: bytes) -> DamageError:
+    """Return what is wrong with the bytes of an image that cannot be decoded."""
+    for signature, end in _SIGNATURES:
+        if data.startswith(signature):
+            if end and end not in data[-16:]:
+                return DamageError("truncated image", f"{len(data):,} bytes that end before the image does")
+            return DamageError("damaged image", f"{len(data):,} bytes that cannot be decoded")
+    return DamageError("not an image", f"begins with {data[:12]!r}")
 
 
 @contextmanager
@@ -99,29 +141,7 @@ def _load_opencv() -> ModuleType:
     return cv2
 
 
-def _read_bytes(path: Path) -> bytes:
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise DamageError("not an image", "a folder" if stat.S_ISDIR(status.st_mode) else "a device or a pipe")
-        if status.st_size > _MAX_BYTES:
-            raise DamageError("image too large", f"{status.st_size:,} bytes")
-        data = path.read_bytes()
-    except OSError as error:
-        raise DamageError("unreadable file", error.strerror or type(error).__name__) from error
-    return data
-
-
 def _ends_early(data: bytes) -> bool:
     # OpenCV 4.10 returns half a JPEG with left-over memory below it (opencv/opencv#26488), where 5 returns nothing.
     # A thumbnail inside the file has an end too; only the one after the last scan counts.
     return data.startswith(b"\xff\xd8\xff") and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
-
-
-def _explain(data: bytes) -> DamageError:
-    for signature, end in _SIGNATURES:
-        if data.startswith(signature):
-            if end and end not in data[-16:]:
-                return DamageError("truncated image", f"{len(data):,} bytes that end before the image does")
-            return DamageError("damaged image", f"{len(data):,} bytes that cannot be decoded")
-    return DamageError("not an image", f"begins with {data[:12]!r}")

@@ -5,23 +5,25 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from ferrule.engine import map_chunks, open_executor
 from ferrule.errors import DataError
 from ferrule.layouts.csvfiles import CsvFile, parse_row, read_lines
-from ferrule.layouts.damage import DamageError, Reject, check_reject_fraction, tabulate_rejects
+from ferrule.layouts.damage import MANY_REJECTS, DamageError, Reject, check_reject_fraction, tabulate_rejects
 from ferrule.layouts.detection import Layout, detect_layout
+from ferrule.layouts.listing import name_from
 from ferrule.layouts.pictures import Picture, parse_class, quiet_opencv, read_picture
 from ferrule.layouts.pixels import PIXELS, decode_pixels
 from ferrule.layouts.votes import attach_votes
 from ferrule.samples import IMAGE_SIZE, Samples
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 _CHUNK_PICTURES = 256
-_MANY_REJECTS = 100_000  # with so many, one does not read on before looking at their share
 
 
 @dataclass(frozen=True)
@@ -32,12 +34,12 @@ class Reading:
     """
 
     samples: Samples
-    rejects: pd.DataFrame
+    rejects: "pd.DataFrame"
     left_out: int
     notes: tuple[str, ...] = ()
 
 
-class _Fact(NamedTuple):
+class Fact(NamedTuple):
     """All that is known of an image but its pixels; `row` is 0 for an image file."""
 
     file: str
@@ -46,15 +48,16 @@ class _Fact(NamedTuple):
     usage: str | None
 
 
-class _Part(NamedTuple):
+class Part(NamedTuple):
     """What was read: images, uint8 (n, 48, 48), and their n facts; the facts of other classes; the rejects."""
 
     images: np.ndarray
-    facts: list[_Fact]
-    others: list[_Fact]
+    facts: list[Fact]
+    others: list[Fact]
     rejects: list[Reject]
 
     def count_rows(self) -> int:
+        """Return how many rows or files were looked at."""
         return len(self.facts) + len(self.others) + len(self.rejects)
 
 
@@ -80,32 +83,11 @@ def read_samples(
     return Reading(Samples(whole.images, table), tabulate_rejects(whole.rejects), len(whole.others), tuple(notes))
 
 
-def _count_at_most(layout: Layout) -> int:
-    # A row has PIXELS digits and the spaces between them, or more.
-    return len(layout.pictures) + sum(table.path.stat().st_size // (2 * PIXELS - 1) for table in layout.tables)
-
-
-def _read_parts(layout: Layout, base: Path, classes: frozenset[str], workers: int | None) -> Iterator[_Part]:
-    with open_executor("thread", workers) as executor:
-        for table in layout.tables:
-            parse = partial(_parse_block, file=table, name=_name(table.path, base), classes=classes)
-            yield from map_chunks(parse, read_lines(table), executor)
-        if layout.pictures:
-            starts = range(0, len(layout.pictures), _CHUNK_PICTURES)
-            chunks = (layout.pictures[start : start + _CHUNK_PICTURES] for start in starts)
-            with quiet_opencv():
-                yield from map_chunks(partial(_read_pictures, base=base, classes=classes), chunks, executor)
-
-
-def _name(path: Path, base: Path) -> str:
-    """Return the path from `base`, the same on every system; bytes that are no UTF-8 are shown as escapes."""
-    return path.relative_to(base).as_posix().encode(errors="surrogateescape").decode(errors="backslashreplace")
-
-
-def _parse_block(block: tuple[int, list[bytes]], *, file: CsvFile, name: str, classes: frozenset[str]) -> _Part:
+def parse_block(block: tuple[int, list[bytes]], *, file: CsvFile, name: str, classes: frozenset[str]) -> Part:
+    """Read a block of `read_lines`, of the file that is called `name`; rows of other classes keep their facts alone."""
     first_row, lines = block
-    facts: list[_Fact] = []
-    others: list[_Fact] = []
+    facts: list[Fact] = []
+    others: list[Fact] = []
     rejects: list[Reject] = []
     texts: list[bytes] = []
     for row, line in enumerate(lines, first_row):
@@ -114,7 +96,7 @@ def _parse_block(block: tuple[int, list[bytes]], *, file: CsvFile, name: str, cl
         except DamageError as damage:
             rejects.append(Reject(name, row, damage.reason, damage.detail))
             continue
-        fact = _Fact(name, row, label, usage)
+        fact = Fact(name, row, label, usage)
         if label is None or label in classes:
             facts.append(fact)
             texts.append(text)
@@ -126,13 +108,30 @@ def _parse_block(block: tuple[int, list[bytes]], *, file: CsvFile, name: str, cl
         rejects.sort(key=lambda reject: reject.row)
         good = [at for at in range(len(facts)) if at not in damages]
         images, facts = images[good], [facts[at] for at in good]
-    return _Part(images, facts, others, rejects)
+    return Part(images, facts, others, rejects)
 
 
-def _read_pictures(pictures: Sequence[Picture], *, base: Path, classes: frozenset[str]) -> _Part:
-    part = _Part(np.empty((len(pictures), IMAGE_SIZE, IMAGE_SIZE), np.uint8), [], [], [])
+def _count_at_most(layout: Layout) -> int:
+    # A row has PIXELS digits and the spaces between them, or more.
+    return len(layout.pictures) + sum(table.path.stat().st_size // (2 * PIXELS - 1) for table in layout.tables)
+
+
+def _read_parts(layout: Layout, base: Path, classes: frozenset[str], workers: int | None) -> Iterator[Part]:
+    with open_executor("thread", workers) as executor:
+        for table in layout.tables:
+            parse = partial(parse_block, file=table, name=name_from(base, table.path), classes=classes)
+            yield from map_chunks(parse, read_lines(table), executor)
+        if layout.pictures:
+            starts = range(0, len(layout.pictures), _CHUNK_PICTURES)
+            chunks = (layout.pictures[start : start + _CHUNK_PICTURES] for start in starts)
+            with quiet_opencv():
+                yield from map_chunks(partial(_read_pictures, base=base, classes=classes), chunks, executor)
+
+
+def _read_pictures(pictures: Sequence[Picture], *, base: Path, classes: frozenset[str]) -> Part:
+    part = Part(np.empty((len(pictures), IMAGE_SIZE, IMAGE_SIZE), np.uint8), [], [], [])
     for picture in pictures:
-        fact = _Fact(_name(picture.path, base), 0, parse_class(picture.class_name), picture.usage)
+        fact = Fact(name_from(base, picture.path), 0, parse_class(picture.class_name), picture.usage)
         try:
             if fact.label is None:
                 raise DamageError("unknown label", f"the folder {picture.class_name!r} names no class")
@@ -146,21 +145,21 @@ def _read_pictures(pictures: Sequence[Picture], *, base: Path, classes: frozense
     return part._replace(images=part.images[: len(part.facts)])
 
 
-def _merge_parts(parts: Iterable[_Part], images: np.ndarray, max_reject_fraction: float) -> _Part:
+def _merge_parts(parts: Iterable[Part], images: np.ndarray, max_reject_fraction: float) -> Part:
     """Gather the images of all parts in `images`, and their lists in one; raises DataError for too many rejects."""
-    whole = _Part(images, [], [], [])
+    whole = Part(images, [], [], [])
     for part in parts:
         images[len(whole.facts) : len(whole.facts) + len(part.facts)] = part.images
         whole.facts.extend(part.facts)
         whole.others.extend(part.others)
         whole.rejects.extend(part.rejects)
-        if len(whole.rejects) > _MANY_REJECTS:
+        if len(whole.rejects) > MANY_REJECTS:
             check_reject_fraction(whole.rejects, whole.count_rows(), max_reject_fraction)
     check_reject_fraction(whole.rejects, whole.count_rows(), max_reject_fraction)
     return whole._replace(images=images[: len(whole.facts)])
 
 
-def _check_yield(whole: _Part, path: Path, classes: Sequence[str]) -> None:
+def _check_yield(whole: Part, path: Path, classes: Sequence[str]) -> None:
     rows = whole.count_rows()
     if not rows:
         raise DataError(f"Expected rows in {path}; there is a header and nothing else; get the data again.")
@@ -170,14 +169,16 @@ def _check_yield(whole: _Part, path: Path, classes: Sequence[str]) -> None:
         )
 
 
-def _count_rows(layout: Layout, whole: _Part, base: Path) -> dict[str, int]:
+def _count_rows(layout: Layout, whole: Part, base: Path) -> dict[str, int]:
     """Return how many data rows each CSV has, in the order in which they were read."""
     counts = Counter([fact.file for fact in (*whole.facts, *whole.others)])
     counts.update(reject.file for reject in whole.rejects)
-    return {name: counts[name] for name in (_name(table.path, base) for table in layout.tables)}
+    return {name: counts[name] for name in (name_from(base, table.path) for table in layout.tables)}
 
 
-def _tabulate(facts: Sequence[_Fact]) -> pd.DataFrame:
+def _tabulate(facts: Sequence[Fact]) -> "pd.DataFrame":
+    import pandas as pd
+
     return pd.DataFrame(
         {
             "sample_id": np.arange(len(facts), dtype=np.int64),

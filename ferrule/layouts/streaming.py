@@ -16,12 +16,12 @@ import numpy as np
 
 from ferrule.engine import map_chunks, open_executor
 from ferrule.errors import DataError
-from ferrule.layouts.csvfiles import CsvFile, open_csv, parse_row, read_header, read_lines
+from ferrule.layouts.csvfiles import CsvFile, open_csv, read_header, read_lines
 from ferrule.layouts.damage import DamageError, Reject
-from ferrule.layouts.listing import list_visible
+from ferrule.layouts.listing import list_files, name_from
 from ferrule.layouts.parquetfiles import decode_value, read_batches
 from ferrule.layouts.pictures import quiet_opencv, read_picture
-from ferrule.layouts.pixels import decode_pixels
+from ferrule.layouts.reading import parse_block
 from ferrule.layouts.votes import holds_votes
 from ferrule.samples import IMAGE_SIZE
 
@@ -49,19 +49,8 @@ def digest_input(path: Path) -> str:
     if not files:
         raise DataError(f"Expected images in the folder {path.name}; it is empty; put some in, or remove it.")
     for file in files:
-        listing.update(f"{_name(file, path)}\0{_digest_file(file)}\n".encode())
+        listing.update(f"{name_from(path, file)}\0{_digest_file(file)}\n".encode())
     return listing.hexdigest()
-
-
-def list_files(path: Path) -> list[Path]:
-    """Return `path` if it is a file, and else the visible files at any depth of it, in natural order.
-
-    Links to folders are not followed: they may lead in circles.
-    """
-    if not path.is_dir():
-        return [path]
-    folders = [entry for entry in list_visible(path) if not (entry.is_dir() and entry.is_symlink())]
-    return [file for entry in folders for file in list_files(entry)]
 
 
 def stream_images(path: Path, size: int) -> Iterator[Chunk]:
@@ -86,9 +75,9 @@ def _list_pieces(path: Path) -> Iterator[Callable[[], Chunk]]:
             pictures.append(file)
         elif kind == ".csv" and not (path.is_dir() and holds_votes(file)):
             table = _open_unlabelled(file)
-            yield from (partial(_read_lines, table, _name(file, base), *block) for block in read_lines(table))
+            yield from (partial(_read_lines, block, table, name_from(base, file)) for block in read_lines(table))
         elif kind == ".parquet":
-            yield from (partial(_read_values, _name(file, base), *batch) for batch in read_batches(file))
+            yield from (partial(_read_values, name_from(base, file), *batch) for batch in read_batches(file))
     for start in range(0, len(pictures), _PICTURES_A_PIECE):
         yield partial(_read_pictures, pictures[start : start + _PICTURES_A_PIECE], base)
 
@@ -102,19 +91,9 @@ def _open_unlabelled(file: Path) -> CsvFile:
     return replace(open_csv(file), emotion=None, usage=None)
 
 
-def _read_lines(table: CsvFile, name: str, first_row: int, lines: Sequence[bytes]) -> Chunk:
-    rows, texts, rejects = [], [], []
-    for row, line in enumerate(lines, first_row):
-        try:
-            texts.append(parse_row(table, line)[2])
-            rows.append(row)
-        except DamageError as damage:
-            rejects.append(Reject(name, row, damage.reason, damage.detail))
-    images, damages = decode_pixels(texts)
-    rejects += [Reject(name, rows[at], damage.reason, damage.detail) for at, damage in damages.items()]
-    good = [at for at in range(len(rows)) if at not in damages]
-    rejects.sort(key=lambda reject: reject.row)
-    return Chunk(images[good], [name] * len(good), [rows[at] for at in good], rejects)
+def _read_lines(block: tuple[int, list[bytes]], table: CsvFile, name: str) -> Chunk:
+    part = parse_block(block, file=table, name=name, classes=frozenset())
+    return Chunk(part.images, [fact.file for fact in part.facts], [fact.row for fact in part.facts], part.rejects)
 
 
 def _read_values(name: str, first_row: int, values: Sequence[Any]) -> Chunk:
@@ -123,7 +102,7 @@ def _read_values(name: str, first_row: int, values: Sequence[Any]) -> Chunk:
 
 
 def _read_pictures(paths: Sequence[Path], base: Path) -> Chunk:
-    return _read_each([(_name(path, base), 0) for path in paths], [partial(read_picture, path) for path in paths])
+    return _read_each([(name_from(base, path), 0) for path in paths], [partial(read_picture, path) for path in paths])
 
 
 def _read_each(places: Sequence[tuple[str, int]], readers: Sequence[Callable[[], np.ndarray]]) -> Chunk:
@@ -176,8 +155,3 @@ def _digest_file(path: Path) -> str:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError:
         return _UNREADABLE
-
-
-def _name(path: Path, base: Path) -> str:
-    """Return the path from `base`, the same on every system; bytes that are no UTF-8 are shown as escapes."""
-    return path.relative_to(base).as_posix().encode(errors="surrogateescape").decode(errors="backslashreplace")

@@ -8,14 +8,17 @@ match, and where votes and labels then agree far more than by chance; otherwise 
 import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from ferrule.emotions import EMOTIONS, FERPLUS_VOTES, parse_emotion
 from ferrule.errors import DataError
 from ferrule.layouts.csvfiles import read_header
 from ferrule.layouts.usages import UNLABELLED, USAGES
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 VOTE_COLUMNS = tuple(f"votes_{name}" for name in FERPLUS_VOTES)
 
@@ -40,14 +43,16 @@ def holds_votes(path: Path) -> bool:
 
 
 def attach_votes(
-    table: pd.DataFrame, others: pd.DataFrame, path: Path, file_rows: Mapping[str, int]
-) -> tuple[pd.DataFrame, str]:
+    table: "pd.DataFrame", others: "pd.DataFrame", path: Path, file_rows: Mapping[str, int]
+) -> "tuple[pd.DataFrame, str]":
     """Add the columns `votes_*` (uint8) from the FER+ file at `path` to `table`; return it, and a line that says so.
 
     `table` and `others` (rows of classes that are left out) have source_file, source_row, label and usage. `file_rows`
     gives the number of data rows of each CSV, in order; it is empty for image files. Where the votes do not match, the
     table comes back as it was, and the line says why.
     """
+    import pandas as pd
+
     known = pd.concat([table, others], ignore_index=True)
     try:
         votes = _read_votes(path)
@@ -60,8 +65,10 @@ def attach_votes(
     return table.assign(**columns), f"FER+ votes in {path.name} used"
 
 
-def _read_votes(path: Path) -> pd.DataFrame:
+def _read_votes(path: Path) -> "pd.DataFrame":
     """Return the columns usage and name (str) and `votes_*` (uint8)."""
+    import pandas as pd
+
     try:
         raw = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except (ValueError, OSError) as error:  # pandas' parser errors are ValueErrors
@@ -79,7 +86,7 @@ def _read_votes(path: Path) -> pd.DataFrame:
     return votes.assign(usage=raw["usage"].str.strip(), name=names.fillna("").str.strip())
 
 
-def _match_rows(known: pd.DataFrame, votes: pd.DataFrame, file_rows: Mapping[str, int]) -> np.ndarray:
+def _match_rows(known: "pd.DataFrame", votes: "pd.DataFrame", file_rows: Mapping[str, int]) -> np.ndarray:
     """Return each image's row in `votes`, both in the order of fer2013.csv; ICML's train.csv is its Training rows."""
     pool = np.arange(len(votes))
     total = sum(file_rows.values())
@@ -93,7 +100,7 @@ def _match_rows(known: pd.DataFrame, votes: pd.DataFrame, file_rows: Mapping[str
     return rows
 
 
-def _match_names(known: pd.DataFrame, votes: pd.DataFrame) -> np.ndarray:
+def _match_names(known: "pd.DataFrame", votes: "pd.DataFrame") -> np.ndarray:
     """Return each image's row in `votes`, by FER+'s own image names, or by names such as Training_123.jpg (row 123)."""
     stems = [PurePosixPath(name).stem for name in known["source_file"]]
     by_name = {PurePosixPath(name).stem: row for row, name in enumerate(votes["name"]) if name}
@@ -106,7 +113,7 @@ def _match_names(known: pd.DataFrame, votes: pd.DataFrame) -> np.ndarray:
     return np.array(numbers)
 
 
-def _check_usage(usages: pd.Series, voted: pd.Series) -> None:
+def _check_usage(usages: "pd.Series", voted: "pd.Series") -> None:
     """Raise _MismatchError where a row's Usage is known in both and differs; unlabelled rows are never Training."""
     ours, theirs = usages.fillna("").to_numpy(str), voted.to_numpy(str)
     differs = (np.isin(ours, USAGES) & (ours != theirs)) | ((ours == UNLABELLED) & (theirs == "Training"))
@@ -114,7 +121,7 @@ def _check_usage(usages: pd.Series, voted: pd.Series) -> None:
         raise _MismatchError(f"its Usage differs in {int(differs.sum()):,} rows, so its order is another")
 
 
-def _check_agreement(labels: pd.Series, matched: pd.DataFrame) -> None:
+def _check_agreement(labels: "pd.Series", matched: "pd.DataFrame") -> None:
     """Raise _MismatchError unless the most voted class agrees with the label well above chance (Cohen's kappa)."""
     labelled = labels.notna().to_numpy()
     if not labelled.any():

@@ -14,12 +14,10 @@ import pyarrow.parquet as pq
 
 from ferrule.calibration import calibrate_predictions
 from ferrule.predictions import read_probabilities
-from ferrule.quality import measure_quality
+from ferrule.scoring.columns import APPEARANCE, list_embeddings, measure_appearance
 
 TABLE = "reference.parquet"
-VALUES = ("confidence", "brightness", "contrast", "sharpness")
-
-_MEASURES = {"mean": "brightness", "std": "contrast", "sharpness": "sharpness"}
+VALUES = ("confidence", *APPEARANCE)
 
 
 def tabulate_reference(
@@ -33,9 +31,8 @@ def tabulate_reference(
     calibrated, temperatures = calibrate_predictions(predictions, classes)
     probabilities = [f"probability_{name}" for name in classes]
     table = calibrated[["pixel_hash", "label", "predicted", *probabilities]].reset_index(drop=True)
-    quality = measure_quality(images)[list(_MEASURES)].rename(columns=_MEASURES)
     confidence = read_probabilities(calibrated, classes).max(axis=1)
-    return table.assign(confidence=confidence).join(quality), temperatures[""]
+    return table.assign(confidence=confidence).join(measure_appearance(images)[list(APPEARANCE)]), temperatures[""]
 
 
 def summarize_reference(table: pd.DataFrame, temperature: float) -> dict[str, Any]:
@@ -52,5 +49,5 @@ def summarize_reference(table: pd.DataFrame, temperature: float) -> dict[str, An
 
 def write_reference(table: pd.DataFrame, embeddings: np.ndarray, path: Path) -> None:
     """Write the table with `embeddings`, float32 (n, d), as its column `embedding`: lists of d numbers."""
-    column = pa.FixedSizeListArray.from_arrays(pa.array(embeddings.ravel()), embeddings.shape[1])
+    column = list_embeddings(embeddings)
     pq.write_table(pa.Table.from_pandas(table, preserve_index=False).append_column("embedding", column), path)

@@ -11,7 +11,7 @@ import pandas as pd
 from ferrule.monitoring.reference import VALUES
 from ferrule.scoring.scored import ScoredInput, list_scored, read_labels, read_scored
 
-_COLUMNS = ("pixel_hash", "model_md5", "scored_at", "predicted", *VALUES)
+_COLUMNS = ("pixel_hash", "scored_at", "predicted", *VALUES)
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,8 @@ def read_window(
     rows = _read_of_model(root, model_md5, oldest, columns=_COLUMNS)
     if len(rows) > at_most:
         rows = rows.sample(at_most, random_state=seed).sort_index()
-    columns, drawn = ("pixel_hash", "model_md5", "embedding"), set(rows["pixel_hash"])
-    embeddings = _read_of_model(root, model_md5, oldest, columns=columns, pixel_hashes=drawn)
-    rows = rows.merge(embeddings[["pixel_hash", "embedding"]], on="pixel_hash")
+    columns, drawn = ("pixel_hash", "embedding"), set(rows["pixel_hash"])
+    rows = rows.merge(_read_of_model(root, model_md5, oldest, columns=columns, pixel_hashes=drawn), on="pixel_hash")
     new = sum(told.images for told in inputs if last is None or told.moment > last)
     return Window(rows.reset_index(drop=True), new, newest, oldest, _count_images(taken))
 
@@ -60,9 +59,10 @@ def read_labelled(
     """
     labels = read_labels(root)
     labels = labels[labels["label"].isin(classes)]
-    columns = ("pixel_hash", "model_md5", "predicted", "confidence", *(f"probability_{name}" for name in classes))
-    scored = read_scored(root, since, columns=columns) if len(labels) else pd.DataFrame(columns=list(columns))
-    scored = scored[scored["model_md5"] == model_md5].drop_duplicates("pixel_hash", keep="last")
+    columns = ("pixel_hash", "predicted", "confidence", *(f"probability_{name}" for name in classes))
+    if labels.empty:
+        return Window(labels, 0, None)
+    scored = _read_of_model(root, model_md5, since, columns=columns)
     rows = scored.merge(labels[["pixel_hash", "label", "added_at"]], on="pixel_hash")
     rows = rows.assign(added_at=pd.to_datetime(rows["added_at"], utc=True)).sort_values("added_at", kind="stable")
     if rows.empty:
@@ -80,8 +80,7 @@ def days_before(moment: datetime, days: float) -> datetime:
 
 def _read_of_model(root: Path, model_md5: str, since: datetime, **choice: Any) -> pd.DataFrame:
     """Return what `read_scored` gives of one model, the newest row of each image."""
-    rows = read_scored(root, since, **choice)
-    return rows[rows["model_md5"] == model_md5].drop_duplicates("pixel_hash", keep="last")
+    return read_scored(root, since, model_md5=model_md5, **choice).drop_duplicates("pixel_hash", keep="last")
 
 
 def _count_images(inputs: list[ScoredInput]) -> tuple[tuple[str, int], ...]:

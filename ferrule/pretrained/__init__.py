@@ -1,38 +1,48 @@
-"""The model that ships with Ferrule: its weights, where it comes from and what it is worth, checked as it is read.
+"""The model that ships with Ferrule: a portable one, where it comes from and what it is worth, checked as it is read.
 
-`card.json` describes it and holds the SHA-256 of the other files; nothing is a pickle. Reading the card needs neither
-Keras nor TensorFlow; `Pretrained.build` does.
+Its folder is a bundle (`ferrule.portable.bundle`) whose weights are stored in 16 bits, and `card.json`, which tells
+where it comes from and holds the SHA-256 of the other files; nothing is a pickle. What asks it is
+`ferrule.portable.model.open_pretrained`. Reading the card needs neither Keras nor TensorFlow; `Pretrained.build` does.
 """
 
-import hashlib
-import json
-import zipfile
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pandas as pd
-
 from ferrule.errors import DataError
+from ferrule.portable.bundle import (
+    BUNDLE,
+    CARDS,
+    MODELS,
+    PACKED,
+    check_file,
+    digest_files,
+    read_bundle,
+    seal,
+    unpack_model,
+    unseal,
+)
+from ferrule.portable.export import say_parity
 
 if TYPE_CHECKING:
     import keras
+    import onnx
+    import pandas as pd
 
 FOLDER = Path(__file__).parent
-CARD, WEIGHTS, SEEN = "card.json", "weights.npz", "seen.parquet"
-FILES = (WEIGHTS, SEEN)  # those that the card has checksums of
+WEIGHTS, QUANTISED = (f"{name}{PACKED}" for name in MODELS.values())
+CARD, SEEN = "card.json", "seen.parquet"
+FILES = (BUNDLE, WEIGHTS, QUANTISED, *CARDS, SEEN)  # that the card has checksums of; QUANTISED may be left out
 MAX_BYTES = 8_000_000  # of all files
 
-_FORMAT = 1
+_FORMAT = 2
 _CARD_ROOM = 100_000  # bytes kept free for the card, which is written last
-_ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip archive can hold
 _AGAIN = "install Ferrule again, or in a checkout run `git checkout -- ferrule/pretrained`"
 
 
 @dataclass(frozen=True)
 class Card:
-    """What is known of the model. Its scores are of the float16 weights that ship, not of those that were trained.
+    """What is known of the model. Its scores are of the float32 graph that ships, not of the network that was trained.
 
     `scores` are the blocks of metrics.json; `calibrated` has log_loss, brier and ece of the same blocks at the
     temperature, which was fitted on val. `lineage` are the tags of `pipelines.lineage`.
@@ -61,6 +71,7 @@ class Pretrained:
 
     folder: Path
     card: Card
+    files: tuple[str, ...]  # beside the card
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -75,14 +86,19 @@ class Pretrained:
     @property
     def size(self) -> int:
         """Bytes of all its files."""
-        return sum((self.folder / name).stat().st_size for name in (CARD, *FILES))
+        return sum((self.folder / name).stat().st_size for name in (CARD, *self.files))
 
     def build(self) -> "keras.Model":
-        """Return the network: uint8 (n, 48, 48) to probabilities (n, k), not yet calibrated. Imports Keras."""
-        return rebuild(self.card.network, len(self.classes), read_weights(self.folder), self.card.train, self.card.seed)
+        """Return the network: uint8 (n, 48, 48) to probabilities (n, k), not yet calibrated. Imports Keras and onnx."""
+        import onnx
 
-    def read_seen(self) -> pd.DataFrame:
+        graph = onnx.load_from_string(unpack_model(self.folder / WEIGHTS))
+        return rebuild(graph, self.card.network, len(self.classes), self.card.train, self.card.seed)
+
+    def read_seen(self) -> "pd.DataFrame":
         """Return the pixel hashes of what it was trained or selected on: the table of `predictions.list_seen`."""
+        import pandas as pd
+
         return pd.read_parquet(self.folder / SEEN)
 
     def describe(self) -> str:
@@ -97,6 +113,7 @@ class Pretrained:
                 f"temperature {card.temperature:.3f}, with test-time averaging {card.temperature_tta:.3f}",
                 f"test calibration error {_say(scores['test'], 'ece')}, "
                 f"at the temperature {_say(card.calibrated['test'], 'ece')}",
+                say_parity(read_bundle(self.folder).parity).replace("; ", "\n"),
             ]
         )
 
@@ -111,86 +128,45 @@ def load_pretrained(folder: Path = FOLDER) -> Pretrained:
             f"Expected a pretrained model in {folder}; there is no {CARD}; {_AGAIN}, or make one: "
             "`ferrule run`, then `ferrule registry export-pretrained`."
         )
-    content = _read_card(folder / CARD)
-    checksums = content.pop("files")
-    for name in FILES:
-        if not (folder / name).is_file():
-            raise DataError(f"Expected {name} in {folder}, which {CARD} names; it is missing; {_AGAIN}.")
-        if _digest(folder / name) != checksums.get(name):
-            raise DataError(f"Expected {folder / name} with the SHA-256 that {CARD} names; got another; {_AGAIN}.")
-    return Pretrained(folder, Card(**content | {"classes": tuple(content["classes"])}))
+    content = unseal(folder / CARD, _FORMAT, [field.name for field in fields(Card)] + ["files"], _AGAIN)
+    files = content.pop("files")
+    for name, digest in files.items():
+        check_file(folder / name, digest, CARD, _AGAIN)
+    return Pretrained(folder, Card(**content | {"classes": tuple(content["classes"])}), tuple(files))
 
 
-def rebuild(network: str, n_classes: int, weights: list[np.ndarray], train: dict[str, Any], seed: int) -> "keras.Model":
-    """Return the network with `weights`, float16 or wider, in Keras' own layers in float32; ValueError if they differ.
+def rebuild(graph: "onnx.ModelProto", network: str, n_classes: int, train: dict[str, Any], seed: int) -> "keras.Model":
+    """Return the network of a graph in Keras' own layers in float32; raises DataError where it is of another network.
 
     `train` and `seed` are those of the training; only `dropout` matters, and only to what the saved file says.
     """
-    from ferrule.network import rebuild_plain
+    from ferrule.network import build_network
+    from ferrule.portable.translation import read_weights, restore_weights
 
-    wide = [array.astype(np.float32) for array in weights]
-    return rebuild_plain(network, n_classes, wide, dropout=train["dropout"], seed=seed)
+    model = build_network(network, n_classes, dropout=train["dropout"], seed=seed)
+    restore_weights(model, read_weights(graph))
+    return model
 
 
-def write_files(folder: Path, weights: list[np.ndarray], seen: pd.DataFrame) -> None:
-    """Write all but the card into `folder`; raises DataError where they are too large to ship."""
-    _write_weights(folder / WEIGHTS, weights)
+def write_seen(folder: Path, seen: "pd.DataFrame") -> None:
+    """Write the pixel hashes of what the model was trained or selected on."""
     seen.to_parquet(folder / SEEN, index=False, compression="zstd")
-    size = sum((folder / name).stat().st_size for name in FILES)
+
+
+def expect_room(folder: Path) -> None:
+    """Raise DataError where the files in `folder` are too large to ship."""
+    sizes = {name: (folder / name).stat().st_size for name in FILES if (folder / name).is_file()}
+    size = sum(sizes.values())
     if size > MAX_BYTES - _CARD_ROOM:
         raise DataError(
-            f"Expected at most {(MAX_BYTES - _CARD_ROOM) / 1e6:.1f} MB to ship; {', '.join(FILES)} take "
+            f"Expected at most {(MAX_BYTES - _CARD_ROOM) / 1e6:.1f} MB to ship; {', '.join(sizes)} take "
             f"{size / 1e6:.1f} MB; train a smaller network (train.network)."
         )
 
 
 def write_card(folder: Path, card: Card) -> None:
     """Write the card of the files that lie in `folder`."""
-    content = {"format": _FORMAT, **asdict(card), "files": {name: _digest(folder / name) for name in FILES}}
-    text = json.dumps(content | {"checksum": _digest_card(content)}, indent=2)
-    (folder / CARD).write_text(text + "\n", encoding="utf-8")
-
-
-def read_weights(folder: Path) -> list[np.ndarray]:
-    """Return the weights, float16, in the order of Keras' `get_weights`."""
-    with np.load(folder / WEIGHTS, allow_pickle=False) as content:
-        return [content[name] for name in sorted(content.files)]
-
-
-def _write_weights(path: Path, weights: list[np.ndarray]) -> None:
-    """Write an .npz that is the same for the same weights: NumPy's own has the time of writing in it."""
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-        for number, array in enumerate(weights):
-            member = zipfile.ZipInfo(f"{number:04d}.npy", _ZIP_EPOCH)
-            member.compress_type = zipfile.ZIP_DEFLATED
-            with archive.open(member, "w") as stream:
-                np.lib.format.write_array(stream, np.ascontiguousarray(array), allow_pickle=False)
-
-
-def _read_card(path: Path) -> dict[str, Any]:
-    """Return the card's fields and `files`; raises DataError where it is not as it was written."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        form, checksum = content.pop("format"), content.pop("checksum")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"Expected the card of a model in {path}; it is damaged; {_AGAIN}.") from error
-    if form != _FORMAT:
-        raise DataError(f"Expected format {_FORMAT} in {path}; got {form!r}; use the Ferrule that it came with.")
-    wanted = {field.name for field in fields(Card)} | {"files"}
-    if checksum != _digest_card({"format": form, **content}) or content.keys() != wanted:
-        raise DataError(f"Expected {path} as it was written; it was altered (its checksum differs); {_AGAIN}.")
-    return content
-
-
-def _digest_card(content: dict[str, Any]) -> str:
-    """Return the SHA-256 of the card's content without that checksum, as canonical JSON."""
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    seal(folder / CARD, asdict(card) | {"files": digest_files(folder, FILES)}, _FORMAT)
 
 
 def _say(block: dict[str, Any], name: str = "accuracy") -> str:

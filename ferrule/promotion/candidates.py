@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ferrule.emotions import class_ids
-from ferrule.promotion.comparison import Comparison, Said, compare
+from ferrule.promotion.comparison import Said
 
 FEWEST_IMAGES = 30  # on fewer, one image more or less would decide
 _PROBABILITY = "probability_"
@@ -27,6 +27,7 @@ class Candidate:
     `recalls` has one value a class, in the order of the outputs. `predictions` is the table of
     `predictions.tabulate_predictions`, `seen` holds the pixel hashes of `predictions.list_seen`; each is None where it
     is lost, and `speed` where the version could not be asked. The scores are of plain predictions, as they are served.
+    `export` is what came of exporting it: "passed: …" or "failed: …" with the numbers, or None without a bundle.
     """
 
     version: str
@@ -36,6 +37,7 @@ class Candidate:
     recalls: dict[str, float]
     predictions: pd.DataFrame | None
     seen: pd.Series | None
+    export: str | None
     size: int | None = None  # bytes
     speed: Speed | None = None
     withdrawn: str | None = None  # why it was rolled back, if it was
@@ -114,14 +116,6 @@ def count_unasked(challenger: Candidate, champion: Candidate) -> tuple[int, int]
     """Return on how many of the images that are new to both the champion's word is missing, and how many these are."""
     images = select_new_images(challenger, champion)
     return int(find_predictions(images, champion)["predicted"].isna().sum()), len(images)
-
-
-def compare_candidates(
-    challenger: Candidate, champion: Candidate, *, draws: int, bins: int, seed: int
-) -> Comparison | None:
-    """Compare the two on the test images that are new to both; None where they cannot be, or not yet."""
-    said = None if find_obstacle(challenger, champion) else pair_predictions(challenger, champion)
-    return None if said is None else compare(said, draws=draws, bins=bins, seed=seed)
 
 
 def pair_predictions(challenger: Candidate, champion: Candidate) -> Said | None:

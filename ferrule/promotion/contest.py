@@ -1,12 +1,12 @@
 """What a decision or a comparison of two versions looks like: tables for a person, numbers for the ledger."""
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from ferrule.documents import write_table
 from ferrule.metrics import confusion_matrix, score
 from ferrule.promotion.candidates import Candidate
 from ferrule.promotion.comparison import Comparison, Difference, Said
@@ -114,12 +114,6 @@ def describe_decision(decision: Decision, gate: Gate, evidence: Evidence | None)
         "look": evidence and evidence.look,
         "comparison": evidence and asdict(evidence.comparison),
     }
-
-
-def write_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _compare_row(name: str, each: Difference) -> tuple[str, ...]:

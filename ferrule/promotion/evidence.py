@@ -13,6 +13,7 @@ import pandas as pd
 
 from ferrule.promotion.candidates import Candidate, Speed, find_obstacle, select_new_images
 from ferrule.promotion.gate import Gate
+from ferrule.registry.bundles import EXPORT_TAG
 from ferrule.registry.versions import DATA_TAG, LOCK_TAG, VALIDATED_TAG, VersionInfo, load_version
 from ferrule.samples import IMAGE_SIZE
 from ferrule.store import open_store
@@ -35,6 +36,7 @@ _LOG = logging.getLogger(__name__)
 LINEAGE_TAGS = (MODEL_TAG, DATA_TAG, LOCK_TAG, VALIDATED_TAG)  # the commit is known in a git checkout only
 RESCORE_FOLDER = "rescore"  # of a run's files: predictions on the test images of other models, a folder a test MD5
 
+_TOLD = ("validated", "missing", "accuracy", "recalls", "export", "withdrawn")  # of a challenger, by itself
 _SINGLES, _BATCHES, _BATCH = 15, 3, 256  # images asked one at a time; batches, and the images of one
 
 
@@ -49,6 +51,7 @@ def read_candidate(root: Path, info: VersionInfo) -> Candidate:
         recalls={name: info.metrics.get(f"test_recall_{name}", 0.0) for name in info.classes},
         predictions=read_table(root, info.run_id, f"{EVALUATION_FOLDER}/predictions.parquet"),
         seen=None if seen is None else seen["pixel_hash"],
+        export=info.tags.get(EXPORT_TAG),
     )
 
 
@@ -63,7 +66,7 @@ def digest_question(
 
     `pair` are the MD5s of the bytes of challenger and champion, `settings` those of `comparison.compare`.
     """
-    told = (challenger.validated, challenger.missing, challenger.accuracy, challenger.recalls, challenger.withdrawn)
+    told = [getattr(challenger, fact) for fact in _TOLD]
     facts: list[Any] = [pair, told, asdict(gate), settings]
     if champion is not None:
         obstacle = find_obstacle(challenger, champion)
@@ -78,7 +81,9 @@ def rescore(root: Path, info: VersionInfo, test: pd.DataFrame, images: np.ndarra
     they are from. `read_rescored` gives the table again without a look.
     """
     count_look(root, info.model_md5, test_md5)
-    said = pd.DataFrame(load_version(root, info.name, info.version).predict(images)).reset_index(drop=True)
+    model = load_version(root, info.name, info.version)
+    asked_for = {"calibrated": False} if model.metadata.get_params_schema() else None  # as evaluate asks for them
+    said = pd.DataFrame(model.predict(images, params=asked_for)).reset_index(drop=True)
     asked = test[["split", "label", "pixel_hash"]].reset_index(drop=True)
     table = asked.assign(predicted=said["label"].to_numpy()).join(said.filter(like="probability_"))
     log_table(root, info.model_md5, f"{RESCORE_FOLDER}/{test_md5}", "predictions.parquet", table)

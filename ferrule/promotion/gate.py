@@ -89,10 +89,24 @@ def check_alone(challenger: Candidate, gate: Gate) -> list[Check]:
             f"Its lowest recall is {_percent(recall)}, of {weakest}; "
             f"at least {_percent(gate.min_class_recall)} is asked for.",
         ),
+        _check_export(challenger),
         _check_withdrawal(challenger),
         _check_size(challenger, gate),
         _check_latency(challenger, gate),
     ]
+
+
+def _check_export(challenger: Candidate) -> Check:
+    """Return whether what is exported, and asked by `ferrule predict` and `serve`, says what the network says."""
+    if challenger.export is None:
+        return Check(
+            "export",
+            False,
+            "It has no bundle, which is what `ferrule predict` and `ferrule serve` run; `ferrule run` makes it.",
+        )
+    passed = challenger.export.startswith("passed")
+    remedy = "" if passed else "; train again"
+    return Check("export", passed, f"What is exported is to say what the network says; it {challenger.export}{remedy}.")
 
 
 def _check_withdrawal(challenger: Candidate) -> Check:

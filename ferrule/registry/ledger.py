@@ -12,14 +12,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
 
 from filelock import FileLock, Timeout
+from psutil import pid_exists
 
 from ferrule.errors import RegistryError
-from ferrule.store import open_experiment, open_store, store_uri
-from ferrule.tracking import FLOW_TAG, MODEL_TAG, flow_tags, log_metrics, search_runs
+from ferrule.store import find_database, open_experiment, open_store
+from ferrule.tracking import FLOW_TAG, MODEL_TAG, flow_tags, log_metrics, read_artifact, search_runs
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -39,7 +39,6 @@ LONGEST_REASON = 4000  # characters; the store takes 5,000
 
 _PREFIX = "ledger."
 _TEXTS = ("action", "alias", "state", "why", "who", "when", "process", "before_md5", "after_md5", "question")
-_SQLITE = "sqlite:///"
 
 
 class Move(NamedTuple):
@@ -82,7 +81,7 @@ class Entry:
     def orphaned(self) -> bool:
         """Whether it is still open, and the process that opened it was of this machine and has ended."""
         machine, _, process = self.process.rpartition(":")
-        return self.state in (JUDGING, WAITING) and machine == socket.gethostname() and not _is_running(int(process))
+        return self.state in (JUDGING, WAITING) and machine == socket.gethostname() and not pid_exists(int(process))
 
 
 @contextmanager
@@ -197,12 +196,8 @@ def log_evidence(root: Path, run_id: str, metrics: Mapping[str, float], files: M
 
 
 def read_report(root: Path, run_id: str) -> str | None:
-    """Return the file REPORT behind an entry, Markdown, or None where nothing was compared."""
-    client = open_store(root)
-    if REPORT not in {file.path for file in client.list_artifacts(run_id)}:
-        return None
-    with TemporaryDirectory() as place:  # MLflow copies the file, and would leave the copy behind
-        return Path(client.download_artifacts(run_id, REPORT, place)).read_text(encoding="utf-8")
+    """Return the file REPORT behind an entry, Markdown, or None where nothing was compared (see `read_artifact`)."""
+    return read_artifact(root, run_id, REPORT, lambda file: file.read_text(encoding="utf-8"))
 
 
 def _search(client: "MlflowClient", condition: str, *, deleted_too: bool = False) -> "list[Run]":
@@ -237,15 +232,4 @@ def _find_md5(client: "MlflowClient", name: str, version: str | None) -> str:
 
 def _lock_path(root: Path) -> Path:
     """Return the lock file: beside the database where it is a file, so that checkouts that share it share the lock."""
-    uri = store_uri(root)
-    return Path(f"{uri.removeprefix(_SQLITE)}.lock" if uri.startswith(_SQLITE) else root / "mlruns" / "mlflow.db.lock")
-
-
-def _is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    return Path(f"{find_database(root) or root / 'mlruns' / 'mlflow.db'}.lock")

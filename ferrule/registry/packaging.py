@@ -26,6 +26,7 @@ def create_version(
     name: str,
     network: Path,
     classes: tuple[str, ...],
+    temperature: float,
     run_id: str,
     tags: dict[str, str],
 ) -> "ModelVersion":
@@ -43,7 +44,7 @@ def create_version(
             model_id=logged.model_id,
             python_model=str(SERVED),
             artifacts={"network": str(network)},
-            model_config={"classes": list(classes), "backend": backend},
+            model_config={"classes": list(classes), "temperature": temperature, "backend": backend},
             signature=serving_signature(classes),
             input_example=_example(),
             pip_requirements=_requirements(backend),
@@ -53,14 +54,15 @@ def create_version(
 
 
 def serving_signature(classes: tuple[str, ...]) -> "ModelSignature":
-    """Return what the served model takes and gives."""
+    """Return what the served model takes and gives, and that one may ask for probabilities that are not calibrated."""
     from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 
     numbers = ["confidence", *(f"probability_{name}" for name in classes)]
     columns = Schema([ColSpec(DataType.string, "label"), *(ColSpec(DataType.float, name) for name in numbers)])
     images = TensorSpec(np.dtype(np.uint8), (-1, IMAGE_SIZE, IMAGE_SIZE))
-    return ModelSignature(inputs=Schema([images]), outputs=columns)
+    params = ParamSchema([ParamSpec("calibrated", DataType.boolean, default=True)])
+    return ModelSignature(inputs=Schema([images]), outputs=columns, params=params)
 
 
 def current_backend() -> str:

@@ -24,6 +24,7 @@ CLASSES_TAG = "ferrule.classes"
 DATA_TAG = "ferrule.data_md5"
 LOCK_TAG = "ferrule.dvc_lock"
 SERVED_TAG = "ferrule.served_md5"
+TEMPERATURE_TAG = "ferrule.temperature"
 VALIDATED_TAG = "ferrule.validated"
 TAGGED_SCORES = ("accuracy", "balanced_accuracy", "macro_f1")  # of the test images, as tags test_…
 
@@ -63,26 +64,29 @@ def register_version(
     *,
     model_md5: str,
     classes: tuple[str, ...],
+    temperature: float,
     tags: Mapping[str, str],
     action: str = "registration",
 ) -> VersionInfo:
     """Register the Keras file `network` as a version of `name` and make it the challenger; the ledger names `action`.
 
-    The same network with the same serving code is registered once: its version is found again and gets the alias and
-    `tags` of today, since the gate before the champion alias goes by them. The run keeps what it knew first.
+    The same network with the same serving code and `temperature` is registered once: its version is found again and
+    gets the alias and `tags` of today, since the gate before the champion alias goes by them. The run keeps what it
+    knew first.
     """
-    client, run_id, served_md5 = open_store(root), find_model_run(root, model_md5), digest_file(SERVED)
-    tags = {**tags, MODEL_TAG: model_md5, SERVED_TAG: served_md5, CLASSES_TAG: ",".join(classes)}
+    client, run_id = open_store(root), find_model_run(root, model_md5)
+    identity = {MODEL_TAG: model_md5, SERVED_TAG: digest_file(SERVED), TEMPERATURE_TAG: str(temperature)}
+    tags = {**tags, **identity, CLASSES_TAG: ",".join(classes)}
     _ensure_registered_model(client, name)
     _tag_run(client, run_id, tags)
-    same = f"tags.`{MODEL_TAG}` = '{model_md5}' and tags.`{SERVED_TAG}` = '{served_md5}'"
+    same = " and ".join(f"tags.`{tag}` = '{value}'" for tag, value in identity.items())
     known = client.search_model_versions(f"name = '{name}' and {same}")
     if known:
         version = max(known, key=lambda found: int(found.version))
         for key, value in tags.items():
             client.set_model_version_tag(name, version.version, key, value)
     else:
-        version = create_version(client, root, name, network, classes, run_id, tags)
+        version = create_version(client, root, name, network, classes, temperature, run_id, tags)
     number = str(version.version)  # SQLite gives integers
     move_alias(root, name, CHALLENGER, number, action=action, why="It is the newest model.")
     return describe_version(root, name, number)

@@ -5,12 +5,18 @@ offer, take the one that answers most of them while a lower bound of the accurac
 rule, accuracy itself at the target, would miss the target on new images about every second time.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from ferrule.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TARGETS = tuple(percent / 100 for percent in range(50, 100))  # accuracies that one may ask of the answers
+CERTAINTY = 0.95  # that an accuracy which was asked for is truly reached, where nothing else is said
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,7 @@ class Abstention:
 
 
 def choose_threshold(
-    labels: np.ndarray, probabilities: np.ndarray, target: float, *, certainty: float = 0.95
+    labels: np.ndarray, probabilities: np.ndarray, target: float, *, certainty: float = CERTAINTY
 ) -> Abstention:
     """Return the threshold that answers most images and is as accurate as `target` with probability `certainty`.
 
@@ -58,7 +64,34 @@ def choose_threshold(
     )
 
 
-def risk_coverage(labels: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame:
+def tabulate_abstention(
+    labels: np.ndarray, probabilities: np.ndarray, certainty: float = CERTAINTY
+) -> list[dict[str, float | None]]:
+    """Return the fields of the `Abstention` for each of TARGETS, as `choose_threshold` finds it on these images."""
+    return [asdict(choose_threshold(labels, probabilities, target, certainty=certainty)) for target in TARGETS]
+
+
+def tabulate_curve(labels: np.ndarray, probabilities: np.ndarray, points: int = 100) -> list[dict[str, float]]:
+    """Return at most `points` of the risk-coverage curve, evenly spread over coverage; the last answers every image.
+
+    Each has `coverage`, `accuracy` and `threshold`. Raises DataError as `risk_coverage` does.
+    """
+    curve = risk_coverage(labels, probabilities)
+    wanted = np.arange(1, points + 1) / points
+    rows = np.unique(np.searchsorted(curve["coverage"].to_numpy(), wanted - 1e-12).clip(max=len(curve) - 1))
+    chosen: list[dict[str, Any]] = curve.iloc[rows][["coverage", "accuracy", "threshold"]].to_dict("records")
+    return chosen
+
+
+def answer_above(labels: np.ndarray, probabilities: np.ndarray, threshold: float) -> dict[str, float | int | None]:
+    """Return what a threshold gives on these images: their `rows`, `coverage`, and `accuracy` (None: none answered)."""
+    answered = probabilities.max(axis=1) >= threshold
+    right = probabilities[answered].argmax(axis=1) == labels[answered]
+    accuracy = float(right.mean()) if len(right) else None
+    return {"rows": len(labels), "coverage": float(answered.mean()), "accuracy": accuracy}
+
+
+def risk_coverage(labels: np.ndarray, probabilities: np.ndarray) -> "pd.DataFrame":
     """Return the risk-coverage curve: a row a threshold, from the most confident image to all of them.
 
     `threshold` is a confidence that some image has; `answered` counts those at or above it, `coverage` is their share,
@@ -70,6 +103,8 @@ def risk_coverage(labels: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame
             f"Expected labels (n,) and probabilities (n, k) with n > 0; got {np.shape(labels)} and "
             f"{probabilities.shape}; choose the threshold on a split that has rows."
         )
+    import pandas as pd
+
     confidence = probabilities.max(axis=1)
     order = np.argsort(-confidence, kind="stable")
     ranked, right = confidence[order], np.cumsum((probabilities.argmax(axis=1) == labels)[order])
@@ -86,7 +121,7 @@ def risk_coverage(labels: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame
     )
 
 
-def _lower_bound(point: pd.Series, tail: float) -> float:
+def _lower_bound(point: "pd.Series", tail: float) -> float:
     """Return the accuracy at a point of the curve that the true one is below with probability `tail` at most."""
     from scipy.stats import beta
 

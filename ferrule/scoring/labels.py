@@ -14,10 +14,11 @@ import pandas as pd
 
 from ferrule.emotions import EMOTIONS, parse_emotion
 from ferrule.errors import DataError
+from ferrule.files import replacing
 from ferrule.layouts import read_samples
 from ferrule.layouts.csvfiles import read_header
 from ferrule.quality import hash_pixels
-from ferrule.scoring.scored import FOLDER, LABELS, read_labels, read_scored, replacing
+from ferrule.scoring.scored import FOLDER, LABELS, read_labels, read_scored
 
 _HASH, _PLACE, _LABEL = "pixel_hash", ["source_file", "source_row"], "label"
 _PIXELS = "pixels"  # a CSV that has it is one of images

@@ -19,11 +19,13 @@ import pyarrow.parquet as pq
 
 from ferrule.calibration import apply_temperature
 from ferrule.errors import DataError, RegistryError
+from ferrule.files import replacing
 from ferrule.layouts.archives import is_archive, unpack
-from ferrule.layouts.damage import Reject, tabulate_rejects
+from ferrule.layouts.damage import MANY_REJECTS, Reject, tabulate_rejects
 from ferrule.layouts.streaming import Chunk, digest_input, stream_images
-from ferrule.quality import hash_pixels, measure_quality
+from ferrule.quality import hash_pixels
 from ferrule.scoring.abstention import Abstention
+from ferrule.scoring.columns import APPEARANCE, list_embeddings, measure_appearance
 from ferrule.scoring.scored import (
     FOLDER,
     NAME_DIGITS,
@@ -31,7 +33,6 @@ from ferrule.scoring.scored import (
     find_scored,
     predictions_path,
     rejects_path,
-    replacing,
     with_description,
 )
 
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
 WORK = ".work"  # in the store: chunks that are done, of inputs that are not
 
 _BATCH = 256
-_MANY_REJECTS = 100_000  # with so many, an input of which less than half can be read is given up
 
 
 @dataclass(frozen=True)
@@ -74,20 +74,17 @@ def score_images(scorer: Scorer, images: np.ndarray) -> pa.Table:
             f"Expected probabilities of {', '.join(scorer.classes)} from {scorer.name} version {scorer.version}; its "
             "network gives something else, so nothing was scored; let the champion be a version that works."
         )
-    probabilities, quality = apply_temperature(raw, scorer.temperature), measure_quality(images)
+    probabilities, appearance = apply_temperature(raw, scorer.temperature), measure_appearance(images)
     confidence = probabilities.max(axis=1)
-    vectors = pa.FixedSizeListArray.from_arrays(pa.array(embeddings.ravel()), embeddings.shape[1])
     return pa.table(
         {
-            "pixel_hash": quality["pixel_hash"].to_numpy(str),
+            "pixel_hash": appearance["pixel_hash"].to_numpy(str),
             "predicted": np.array(scorer.classes)[probabilities.argmax(axis=1)],
             "confidence": confidence,
             "abstained": scorer.abstention.abstains(confidence),
             **{f"probability_{name}": probabilities[:, at] for at, name in enumerate(scorer.classes)},
-            "brightness": quality["mean"].to_numpy(),
-            "contrast": quality["std"].to_numpy(),
-            "sharpness": quality["sharpness"].to_numpy(),
-            "embedding": vectors,
+            **{name: appearance[name].to_numpy() for name in APPEARANCE},
+            "embedding": list_embeddings(embeddings),
         }
     )
 
@@ -158,7 +155,7 @@ def _score_chunks(place: Path, work: Path, scorer: Scorer, size: int) -> tuple[l
     for number, chunk in enumerate(stream_images(place, size)):
         rejects += chunk.rejects
         images += len(chunk.files)
-        if len(rejects) > max(_MANY_REJECTS, images):
+        if len(rejects) > max(MANY_REJECTS, images):
             return [], rejects
         if chunk.files:
             parts.append(work / f"{number:06d}.parquet")

@@ -5,7 +5,6 @@ metadata, so that the files are the ledger: there is no second one that could di
 """
 
 import json
-import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
@@ -53,17 +52,20 @@ def read_scored(
     since: datetime | None = None,
     until: datetime | None = None,
     *,
+    model_md5: str | None = None,
     columns: Sequence[str] | None = None,
     pixel_hashes: Collection[str] | None = None,
 ) -> pd.DataFrame:
     """Return what was scored in the project `root` with since <= scored_at < until, a row an image, oldest first.
 
-    `columns` are all unless named, which bounds the memory: `embedding` is by far the largest; so
-    does asking for the images of some `pixel_hashes` only. Probabilities of a class that a model does not know are
-    missing. Times without a zone are taken as UTC. An image that two models scored, or that came in two inputs, has two
-    rows. Without any file the table is empty, with the columns asked for. Raises DataError as `read_description` does.
+    Of one model by `model_md5`, or of all. `columns` are all unless named, which bounds the memory: `embedding` is by
+    far the largest; so does asking for the images of some `pixel_hashes` only. Probabilities of a class that a model
+    does not know are missing. Times without a zone are taken as UTC. An image that two models scored, or that came in
+    two inputs, has two rows. Without any file the table is empty, with the columns asked for. Raises DataError as
+    `read_description` does.
     """
-    tables = [_read_rows(path, columns, pixel_hashes) for path, _ in list_scored(root, since, until)]
+    files = [path for path, told in list_scored(root, since, until) if model_md5 in (None, told.model_md5)]
+    tables = [_read_rows(path, columns, pixel_hashes) for path in files]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(columns or ["pixel_hash"]))
 
 
@@ -129,32 +131,6 @@ def read_description(path: Path) -> ScoredInput:
 def with_description(schema: pa.Schema, told: ScoredInput) -> pa.Schema:
     """Return `schema` with what the file says of itself."""
     return schema.with_metadata({_METADATA: json.dumps(asdict(told)).encode()})
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a hidden path beside `path`, which takes its place when the block ends well, and is gone otherwise.
-
-    The file is on the disk before it has its name, and its name before this returns: a power cut leaves no half of it.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
-    try:
-        yield draft
-        _flush(draft)
-        draft.replace(path)
-        _flush(path.parent)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def _flush(path: Path) -> None:
-    """Have the system write a file or folder to its disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _read_rows(

@@ -15,7 +15,7 @@ DEPTH = 0.9  # from the middle of the head to the face
 
 @dataclass(frozen=True)
 class Head:
-    """What each pixel shows: arrays (n, 48, 48) in head units, x to the right and y down from the middle of the head.
+    """What each pixel shows: arrays (n, size, size) in head units, x to the right and y down from its middle.
 
     `x` and `y` are as the camera sees them, made upright; `u` and `v` lie on the face, and turn with it.
     """
@@ -29,9 +29,9 @@ class Head:
     pixel: np.ndarray  # size of a pixel, a column (n, 1, 1)
 
 
-def place_head(person: Person, scene: Scene, units: ActionUnits) -> Head:
+def place_head(person: Person, scene: Scene, units: ActionUnits, size: int = IMAGE_SIZE) -> Head:
     """Find what each pixel shows of an ellipsoid that narrows to the jaw and is rolled, nodded and turned."""
-    x, y = _upright(scene)
+    x, y = _upright(scene, size)
     chin = person.chin + 0.16 * units[26] - 0.03 * units[17]
     height = y / np.where(y < 0.0, CROWN, chin)
     width = person.width * (1.0 - (1.0 - person.jaw) * np.clip(height, 0.0, 1.0))
@@ -41,7 +41,7 @@ def place_head(person: Person, scene: Scene, units: ActionUnits) -> Head:
     u = x * cosine(scene.yaw) - DEPTH * depth * scene.yaw
     v = y * cosine(scene.pitch) - DEPTH * depth * scene.pitch
     edge = (np.sqrt(square) - 1.0) * width
-    return Head(x, y, u, v, depth, edge, 2.0 / (IMAGE_SIZE * scene.scale))
+    return Head(x, y, u, v, depth, edge, 2.0 / (size * scene.scale))
 
 
 def light_head(head: Head, relief: np.ndarray, person: Person, scene: Scene) -> np.ndarray:
@@ -66,9 +66,10 @@ def cosine(sine: np.ndarray) -> np.ndarray:
     return np.sqrt(1.0 - sine * sine)
 
 
-def _upright(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
-    """Return x and y (n, 48, 48) of each pixel, in head units, as if the head were centred and not rolled."""
-    right, down = pixel_axis()[None, None, :] - scene.shift_x, pixel_axis()[None, :, None] - scene.shift_y
+def _upright(scene: Scene, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return x and y (n, size, size) of each pixel, in head units, as if the head were centred and not rolled."""
+    axis = pixel_axis(size)
+    right, down = axis[None, None, :] - scene.shift_x, axis[None, :, None] - scene.shift_y
     x = (right * cosine(scene.roll) + down * scene.roll) / scene.scale
     y = (down * cosine(scene.roll) - right * scene.roll) / scene.scale
     return x, y

@@ -25,11 +25,24 @@ def paint_portraits(expressions: np.ndarray, *seed: int) -> np.ndarray:
     units = draw_action_units(expressions, stream)
     noise = stream.noise()
     head = place_head(person, scene, units)
-    image = paint_behind(_paint_backdrop(scene, stream), head, person, scene, noise)
-    image = over(image, _paint_face(head, person, scene, units, noise), cover(head.edge, 1.6 * head.pixel))
-    image = paint_hair(image, head, person, scene, noise)
+    image = paint_person(_paint_backdrop(scene, stream), head, person, scene, units, noise, noise)
     image = paint_occlusions(image, head, person, scene, stream)
     return _photograph(image, scene, stream)
+
+
+def paint_person(
+    image: np.ndarray,
+    head: Head,
+    person: Person,
+    scene: Scene,
+    units: ActionUnits,
+    skin_noise: np.ndarray,
+    hair_noise: np.ndarray,
+) -> np.ndarray:
+    """Paint a person over the backdrop `image` (n, size, size), which is the size that the head was placed in."""
+    image = paint_behind(image, head, person, scene, hair_noise)
+    face = _paint_face(head, person, scene, units, skin_noise)
+    return paint_hair(over(image, face, cover(head.edge, 1.6 * head.pixel)), head, person, scene, hair_noise)
 
 
 def _paint_backdrop(scene: Scene, stream: Stream) -> np.ndarray:

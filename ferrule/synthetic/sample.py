@@ -9,6 +9,7 @@ import pandas as pd
 
 from ferrule.emotions import EMOTIONS
 from ferrule.engine import worker_count
+from ferrule.files import replacing
 from ferrule.samples import Samples
 from ferrule.synthetic.faults import MALFORMED, plan_faults, plant_faults
 from ferrule.synthetic.portrait import paint_portraits
@@ -52,11 +53,9 @@ def write_sample(path: Path, seed: int = SEED) -> Samples:
     The columns are emotion, pixels and Usage, lines end in LF. The file appears whole or not at all.
     """
     samples = draw_sample(seed)
-    part = path.with_name(f"{path.name}.part")
-    with part.open("w", encoding="ascii", newline="\n") as file:
+    with replacing(path) as draft, draft.open("w", encoding="ascii", newline="\n") as file:
         file.write("emotion,pixels,Usage\n")
         file.writelines(f"{line}\n" for line in _format_rows(samples))
-    part.replace(path)
     return samples
 
 

@@ -8,9 +8,9 @@ Number = np.ndarray | float
 Point = tuple[Number, Number]  # x, y
 
 
-def pixel_axis() -> np.ndarray:
-    """Return where the middles of the pixels lie between the edges of the image, -1 and 1, as (48,)."""
-    return (np.arange(IMAGE_SIZE) + 0.5) * (2.0 / IMAGE_SIZE) - 1.0
+def pixel_axis(size: int = IMAGE_SIZE) -> np.ndarray:
+    """Return where the middles of the pixels lie between the edges of the image, -1 and 1, as (size,)."""
+    return (np.arange(size) + 0.5) * (2.0 / size) - 1.0
 
 
 def cover(distance: np.ndarray, softness: Number) -> np.ndarray:

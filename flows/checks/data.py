@@ -12,7 +12,7 @@ from flows.dag import read_dag
 from flows.data import DATA, FORMER, POINTER, SAMPLE_MD5
 from flows.project import BUSY
 from flows.status import ask_dvc, derive_states
-from pipelines.lineage import read_data_md5
+from pipelines.pins import read_data_md5
 
 RECORDS = ("dvc.lock", "data.dvc", "dvc.yaml", "params.yaml")  # what git must hold for a model to be made again
 

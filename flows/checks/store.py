@@ -15,12 +15,11 @@ from urllib.parse import unquote, urlsplit
 
 from ferrule.registry.aliases import CHALLENGER, CHAMPION, check_ledger
 from ferrule.registry.ledger import EXPERIMENT as LEDGER
-from ferrule.store import EXPERIMENT, is_server, store_uri
+from ferrule.store import EXPERIMENT, find_database, is_own, is_server, store_uri
 from flows.checks import Finding
 from flows.checks.servers import ask_mlflow
 from flows.checks.settings import read_params
 
-_SQLITE = "sqlite:///"
 _ARTIFACTS = "mlruns/artifacts"
 _DELETED = "Deleted_Internal"  # what MLflow calls the stage of a version that was deleted
 
@@ -149,17 +148,6 @@ def read_registry(root: Path) -> Registry | None:
     return Registry({a: str(version) for a, version in aliases}, {str(v): str(place) for v, place in versions})
 
 
-def find_database(root: Path) -> Path | None:
-    """Return the file of the SQLite store, which may not exist, or None where the store is of another kind."""
-    uri = store_uri(root)
-    return Path(uri.removeprefix(_SQLITE)) if uri.startswith(_SQLITE) else None
-
-
-def is_own(root: Path) -> bool:
-    """Tell whether the store is the project's own, in mlruns/."""
-    return find_database(root) == root.resolve() / "mlruns" / "mlflow.db"
-
-
 @contextmanager
 def _reading(database: Path) -> Iterator[sqlite3.Connection]:
     with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True, timeout=1)) as connection:
@@ -197,7 +185,7 @@ def _compare_schema(database: Path, schema: str) -> list[Finding]:
         return []
     if schema in known:
         sentence = f"{database} has the schema of an older MLflow: copy it first, then bring it up to date."
-        return [Finding("error", sentence, f"mlflow db upgrade {_SQLITE}{database}")]
+        return [Finding("error", sentence, f"mlflow db upgrade sqlite:///{database}")]
     sentence = f"{database} has the schema of a newer MLflow than is installed."
     return [Finding("error", sentence, "pip install --constraint requirements.lock --editable '.[workflow]'")]
 

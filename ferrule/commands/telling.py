@@ -1,0 +1,90 @@
+"""What is said of a model and of many answers: sentences on standard error, so that standard output stays clean."""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from ferrule.predictor import Predictor
+
+_REDRAWS = 200  # of a bar
+_TARGETS = (0.8, 0.9)  # accuracies whose coverage is told with the curve
+
+
+def tell(text: str) -> None:
+    """Write to standard error."""
+    click.echo(text, err=True)
+
+
+def describe_model(predictor: "Predictor") -> str:
+    """Say which model answers, how good it is, and when it says nothing."""
+    model, rule = predictor.model, predictor.rule
+    score = model.facts.scores.get("test", {}).get("accuracy")
+    told = f"Model: {model.title}."
+    if score:
+        interval = f"95 % interval {100 * score['low']:.1f} to {100 * score['high']:.1f}"
+        told = f"Model: {model.title}; test accuracy {percent(score['value'])} ({interval})."
+    if rule is None:
+        return told
+    if rule.threshold is None:
+        return f"{told}\nNo confidence is high enough to be right in {percent(rule.target)}: every answer is uncertain."
+    return (
+        f"{told}\nUncertain below a confidence of {percent(rule.threshold)}: of its validation images it answers "
+        f"{percent(rule.coverage)}, {percent(rule.accuracy)} of them rightly (at least {percent(rule.lower)})."
+    )
+
+
+def tabulate_curve(predictor: "Predictor") -> str:
+    """Return the risk-coverage curve on validation images, and what is answered at 80 % and 90 % accuracy."""
+    curve, lines = predictor.model.facts.curve, ["answered  right   wrong   confidence at least"]
+    for coverage in (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1):
+        point = min(curve, key=lambda point: abs(point["coverage"] - coverage))
+        shares = (point["coverage"], point["accuracy"], 1 - point["accuracy"], point["threshold"])
+        lines.append("{:<8}  {:<6}  {:<6}  {}".format(*map(percent, shares)))
+    for target in _TARGETS:
+        plain = max((point["coverage"] for point in curve if point["accuracy"] >= target), default=0.0)
+        rule = predictor.model.abstention(target)
+        lines.append(f"Coverage at {percent(target)} accuracy: {percent(plain)}.")
+        lines.append(f"  With 95 % certainty for new images: {percent(rule.coverage)}, as --abstain {target} answers.")
+    return "\n".join(lines)
+
+
+def count_labels(counts: Mapping[str, int], classes: Sequence[str]) -> str:
+    """Return how often each label was given, the classes in their order, as a sentence."""
+    total = sum(counts.values())
+    told = ", ".join(f"{counts[label]:,} {label}" for label in dict.fromkeys((*classes, *counts)) if counts.get(label))
+    return f"{total:,} answer{'s' * (total != 1)}: {told}."
+
+
+def percent(share: float | None) -> str:
+    """Return a share as "93.1 %"."""
+    return f"{100 * (share or 0):.1f} %"
+
+
+@contextmanager
+def progress_bar(count: Callable[[], int]) -> Iterator[Callable[[int], object] | None]:
+    """Give what advances a bar on the terminal; None where standard error is none, and then nothing is counted."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    length = count()
+    steps = max(1, length // _REDRAWS)
+    with click.progressbar(length=length, file=sys.stderr, show_pos=True, update_min_steps=steps) as bar:
+        yield bar.update
+
+
+@contextmanager
+def clock() -> Iterator[Callable[[float, float | None], object] | None]:
+    """Give what tells on the terminal how many seconds of a video are done; None where standard error is none."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+
+    def show(seconds: float, total: float | None) -> None:
+        click.echo(f"\r{seconds:7.1f} s" + (f" of {total:.1f} s" if total else ""), nl=False, err=True)
+
+    yield show
+    tell("")

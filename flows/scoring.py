@@ -19,6 +19,7 @@ from ferrule.emotions import class_ids
 from ferrule.errors import FerruleError, RegistryError
 from ferrule.layouts.listing import list_visible
 from ferrule.layouts.streaming import digest_input
+from ferrule.portable.model import open_pretrained
 from ferrule.predictions import read_probabilities
 from ferrule.pretrained import load_pretrained
 from ferrule.registry.versions import CHAMPION, VersionInfo, describe_version, load_network
@@ -123,13 +124,15 @@ def open_scorer(root: Path, name: str, version: str) -> Scorer:
 def read_rule(root: Path, info: VersionInfo, settings: Scoring) -> tuple[float, Abstention]:
     """Return a version's temperature and when it abstains, from its own predictions on validation images.
 
-    The model that ships has its temperature on its card, and no predictions. Being calibrated it is right in at least
-    a share p of the images where its confidence is p or more, so the target itself is a threshold, if a strict one.
+    The model that ships has no predictions, which would carry labels of its data; both are in its bundle, with a
+    certainty of 95 %.
     """
     target = settings.abstain_accuracy
     predictions = read_table(root, info.run_id, f"{EVALUATION_FOLDER}/predictions.parquet")
     if predictions is None:
-        return _read_card_temperature(info), Abstention(target, threshold=target)
+        _expect_shipped(info)
+        shipped = open_pretrained()
+        return shipped.facts.temperature, shipped.abstention(target)
     val = predictions[predictions["split"] == "val"]
     labels, probabilities = np.array(class_ids(val["label"], info.classes)), read_probabilities(val, info.classes)
     temperature = round(fit_temperature(labels, probabilities), 4)  # as the reference of drift has it
@@ -179,12 +182,11 @@ def _locked(root: Path, input_sha256: str) -> Iterator[bool]:
         yield False
 
 
-def _read_card_temperature(info: VersionInfo) -> float:
-    """Return the temperature of the model that ships, if the version is that one."""
+def _expect_shipped(info: VersionInfo) -> None:
+    """Raise RegistryError where the version is not the model that ships."""
     card = load_pretrained().card if info.tags.get(PRETRAINED_TAG) == "true" else None
     if card is None or not (card.lineage | {TEST_TAG: card.test_md5}).items() <= info.tags.items():
         raise RegistryError(
             f"Expected predictions on validation images with {info.name} version {info.version}, to calibrate it by; "
             "its run has none; train again (`ferrule run`), or import the pretrained model again."
         )
-    return card.temperature

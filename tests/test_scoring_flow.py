@@ -20,10 +20,10 @@ from trained_project import CLASSES, run_stages, write_network, write_trained_pr
 from ferrule.emotions import class_ids
 from ferrule.errors import RegistryError
 from ferrule.layouts.streaming import digest_input
+from ferrule.portable.model import open_pretrained
 from ferrule.predictions import read_probabilities
 from ferrule.pretrained import load_pretrained
 from ferrule.registry.versions import CHALLENGER, describe_version
-from ferrule.scoring.abstention import Abstention
 from ferrule.scoring.score import WORK
 from ferrule.scoring.scored import FOLDER, INBOX, list_scored, read_scored
 from ferrule.tracking import TEST_TAG
@@ -274,12 +274,12 @@ def test_without_a_champion_or_its_validation_images_it_is_one_sentence(root, in
         score_inbox(root)
 
 
-def test_the_model_that_ships_has_its_temperature_on_its_card(root):
+def test_the_model_that_ships_has_its_temperature_and_thresholds_in_its_bundle(root):
     card = load_pretrained().card
     tags = card.lineage | {TEST_TAG: card.test_md5, PRETRAINED_TAG: "true"}
     info = replace(describe_version(root, "ferrule", "1"), run_id="none", tags=tags)
     temperature, rule = read_rule(root, info, load_params(root).scoring)
-    assert (temperature, rule) == (card.temperature, Abstention(target=0.6, threshold=0.6))
+    assert (temperature, rule) == (card.temperature, open_pretrained().abstention(0.6))
     older = replace(info, tags=tags | {TEST_TAG: "another"})
     with pytest.raises(RegistryError, match="import the pretrained model again"):
         read_rule(root, older, load_params(root).scoring)

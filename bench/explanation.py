@@ -65,14 +65,6 @@ def _explain_all(model: PortableModel, images: np.ndarray, rng: np.random.Genera
     return np.stack([explain(model, image) for image in images])
 
 
-def _take_evidence(model: PortableModel, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return what each position adds to the class, less what it adds to the others by their probabilities."""
-    probabilities, evidence = model.probabilities(images), model.evidence(images)
-    rows, said = np.arange(len(images)), probabilities.argmax(axis=1)
-    parts = evidence[rows, :, :, said] - np.einsum("nijk,nk->nij", evidence, probabilities)
-    return np.stack([_enlarge(each) for each in parts])
-
-
 def _take_middle(model: PortableModel, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     place = np.linspace(-1, 1, IMAGE_SIZE)
     return np.repeat(-(place[:, None] ** 2 + place**2)[None], len(images), axis=0)
@@ -88,7 +80,6 @@ def _enlarge(parts: np.ndarray) -> np.ndarray:
 
 WAYS: dict[str, tuple[str, Maps]] = {
     EXPLAINED: (str(GRID**2 + 1), _explain_all),
-    "class activation map": ("1", _take_evidence),
     "the middle of the image": ("0", _take_middle),
     "parts at random": ("0", _take_any),
 }

@@ -45,14 +45,13 @@ def describe_confidence(
 
 def say_confidence(confidence: dict[str, Any]) -> str:
     """Return the temperature, the calibration error before and after it, and what is answered at the targets SHOWN."""
-    block = next(name for name in ("test", "val") if name in confidence["scores"])
-    before, after = (confidence["scores"][block]["ece"][when]["value"] for when in ("before", "after"))
+    before, after = (confidence["scores"]["test"]["ece"][when]["value"] for when in ("before", "after"))
     answered = "; ".join(
         f"to be right in {rule['target']:.0%} it answers {rule['coverage'] or 0:.1%} of them"
         for rule in select_rules(confidence)
     )
     return (
-        f"calibration error on {block} images {before:.1%}, and {after:.1%} at the temperature "
+        f"calibration error on test images {before:.1%}, and {after:.1%} at the temperature "
         f"{confidence['temperature']:.3f} that was fitted on val images; {answered}"
     ).replace("%", " %")
 
@@ -77,5 +76,5 @@ def _answer_test(
         {"target": rule["target"], "threshold": rule["threshold"]}
         | answer_above(labels, probabilities, np.inf if rule["threshold"] is None else rule["threshold"])
         for rule in abstention
-        if rule["target"] in SHOWN and len(labels)
+        if rule["target"] in SHOWN
     ]

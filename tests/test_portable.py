@@ -85,15 +85,6 @@ def test_it_says_what_keras_says(kind):
     probabilities, embeddings = ask_keras(model, IMAGES)
     np.testing.assert_allclose(session.ask(IMAGES), probabilities, atol=1e-5)
     np.testing.assert_allclose(session.ask(IMAGES, "embeddings"), embeddings, atol=1e-4, rtol=1e-4)
-    assert session.ask(IMAGES, "evidence").shape == (70, 6, 6, 3)
-
-
-def test_evidence_sums_up_to_the_logits(network, graph):
-    session = Session(graph.SerializeToString())
-    bias = network.layers[-1].get_weights()[1]
-    logits = session.ask(IMAGES, "evidence").mean(axis=(1, 2)) + bias
-    softmax = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(softmax, session.ask(IMAGES), atol=1e-5)
 
 
 def test_weights_come_back_out_of_the_graph_whole_or_in_16_bits(network, graph):
@@ -179,13 +170,12 @@ def test_probabilities_are_calibrated_and_float64(bundle):
     assert calibrated.dtype == np.float64
     assert (model.title, model.version, model.classes) == ("mine", "3", ("a", "b", "c"))
     assert model.embeddings(IMAGES).shape == (70, 256)
-    assert model.evidence(IMAGES[:1]).dtype == np.float32
 
 
 def test_no_image_has_no_answer_and_other_arrays_are_refused(bundle):
     model = PortableModel.open(bundle)
     assert model.probabilities(IMAGES[:0]).shape == (0, 3)
-    assert model.evidence(IMAGES[:0]).shape == (0, 6, 6, 3)
+    assert model.embeddings(IMAGES[:0]).shape == (0, 256)
     for wrong in (IMAGES.astype(float), IMAGES[0], IMAGES[:, :40]):
         with pytest.raises(DataError, match="Expected uint8 images of shape"):
             model.probabilities(wrong)
@@ -257,7 +247,7 @@ def test_another_precision_is_refused(bundle):
 def test_the_graph_is_what_other_programs_read(graph):
     onnx.checker.check_model(graph, full_check=True)
     assert [node.name for node in graph.graph.input] == ["images"]
-    assert [node.name for node in graph.graph.output] == ["probabilities", "embeddings", "evidence"]
+    assert [node.name for node in graph.graph.output] == ["probabilities", "embeddings"]
     assert {node.op_type for node in graph.graph.node}.isdisjoint({"BatchNormalization"})
 
 

@@ -71,7 +71,7 @@ def gather_facts(
         abstention=tuple(confidence["abstention"]),
         curve=tuple(confidence["curve"]),
         scores=scores,
-        recalls={label: told["recall"] for label, told in metrics.get("test", metrics["val"])["classes"].items()},
+        recalls={label: told["recall"] for label, told in metrics["test"]["classes"].items()},
         parity=parity,
         model_md5=model_md5,
         data_md5=data_md5,

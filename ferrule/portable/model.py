@@ -1,4 +1,4 @@
-"""A portable model: face crops in; calibrated probabilities, evidence and embeddings out, by ONNX Runtime."""
+"""A portable model: face crops in; calibrated probabilities and embeddings out, by ONNX Runtime."""
 
 from pathlib import Path
 
@@ -61,10 +61,6 @@ class PortableModel:
         Raises DataError for images of another shape or type.
         """
         return apply_temperature(self.session.ask(images, "probabilities"), self.facts.temperature)
-
-    def evidence(self, images: np.ndarray) -> np.ndarray:
-        """Return what each position says for each class, float32 (n, 6, 6, k): the mean and a bias make the logit."""
-        return self.session.ask(images, "evidence")
 
     def embeddings(self, images: np.ndarray) -> np.ndarray:
         """Return what the last layer tells the classes from, float32 (n, d)."""

@@ -17,7 +17,7 @@ from ferrule.errors import DataError, WorkflowError
 if TYPE_CHECKING:
     import keras
 
-IMAGES, PROBABILITIES, EMBEDDINGS, EVIDENCE = "images", "probabilities", "embeddings", "evidence"
+IMAGES, PROBABILITIES, EMBEDDINGS = "images", "probabilities", "embeddings"
 OPSET, IR_VERSION = 17, 8  # read by ONNX Runtime 1.14 and newer, and by OpenCV 5
 KERNEL, BIAS = ".kernel", ".bias"  # what the names of weights end with, after their layer's
 _STEPS = 2**14 - 1  # either way; more would not show in the probabilities, but in the size of the package
@@ -26,10 +26,8 @@ _STEPS = 2**14 - 1  # either way; more would not show in the probabilities, but 
 def translate(model: "keras.Model") -> onnx.ModelProto:
     """Return the graph of a network, or of the mean of several as `average_networks` builds it.
 
-    It maps `images`, float32 (n, 48, 48, 1), 0 to 255, to `probabilities` (n, k); `embeddings` (n, d), see
-    `ferrule.embeddings`; and `evidence` (n, h, w, k): what each position of the last feature map adds to the logit of
-    each class, whose mean over positions is the logit without its bias (Zhou et al. 2016, "Learning Deep Features for
-    Discriminative Localization"); of several networks their mean. Raises WorkflowError for a layer that is not known.
+    It maps `images`, float32 (n, 48, 48, 1), 0 to 255, to `probabilities` (n, k), of several networks their mean, and
+    `embeddings` (n, d), see `ferrule.embeddings`. Raises WorkflowError for a layer that is not known.
     """
     members = [layer for layer in model.layers if hasattr(layer, "layers")]
     graph = _Graph()
@@ -38,10 +36,9 @@ def translate(model: "keras.Model") -> onnx.ModelProto:
         told = [_translate_network(graph, member, column, f"{member.name}.") for member in members]
     else:
         told = [_translate_network(graph, model, column, "")]
-    probabilities, embeddings, evidence = zip(*told, strict=True)
+    probabilities, embeddings = zip(*told, strict=True)
     graph.mean(probabilities, PROBABILITIES)
     graph.add("Concat", embeddings, EMBEDDINGS, axis=1)
-    graph.mean(evidence, EVIDENCE)
     return graph.close(model.name, model.input_shape[1:])
 
 
@@ -118,16 +115,12 @@ class _Graph:
         return self.add("Mean", values, name) if len(values) > 1 else self.add("Identity", values, name)
 
     def close(self, name: str, shape: tuple[int, ...]) -> onnx.ModelProto:
-        """Return the model with its three outputs, checked."""
-        outputs = {PROBABILITIES: 2, EMBEDDINGS: 2, EVIDENCE: 4}
+        """Return the model with its outputs, checked."""
         graph = helper.make_graph(
             list(self.nodes.values()),
             name,
             [helper.make_tensor_value_info(IMAGES, TensorProto.FLOAT, ["n", *shape])],
-            [
-                helper.make_tensor_value_info(key, TensorProto.FLOAT, ["n"] + [None] * (rank - 1))
-                for key, rank in outputs.items()
-            ],
+            [helper.make_tensor_value_info(key, TensorProto.FLOAT, ["n", None]) for key in (PROBABILITIES, EMBEDDINGS)],
             [numpy_helper.from_array(np.ascontiguousarray(array), key) for key, array in self.weights.items()],
         )
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
@@ -136,8 +129,8 @@ class _Graph:
         return model
 
 
-def _translate_network(graph: _Graph, model: "keras.Model", images: str, prefix: str) -> tuple[str, str, str]:
-    """Add one network, and return its probabilities, embeddings and evidence."""
+def _translate_network(graph: _Graph, model: "keras.Model", images: str, prefix: str) -> tuple[str, str]:
+    """Add one network, and return its probabilities and embeddings."""
     values = {id(model.inputs[0]): images}
     for layer in model.layers[1:]:
         given = layer.input if isinstance(layer.input, list) else [layer.input]
@@ -148,16 +141,7 @@ def _translate_network(graph: _Graph, model: "keras.Model", images: str, prefix:
                 "ferrule/portable/translation.py."
             )
         values[id(layer.output)] = _LAYERS[name](graph, layer, [values[id(value)] for value in given], prefix)
-    return (values[id(model.outputs[0])], values[id(model.layers[-1].input)], _explain(graph, model, values, prefix))
-
-
-def _explain(graph: _Graph, model: "keras.Model", values: dict[int, str], prefix: str) -> str:
-    """Add what each position of the last feature map says for each class: the last layer without pooling and bias."""
-    pools = [layer for layer in model.layers if type(layer).__name__ == "GlobalAveragePooling2D"]
-    if not pools:
-        raise WorkflowError(f"Expected a GlobalAveragePooling2D in {model.name}; there is none; give it one.")
-    features = graph.add("Transpose", [values[id(pools[-1].input)]], f"{prefix}positions", perm=[0, 2, 3, 1])
-    return graph.add("MatMul", [features, f"{prefix}{model.layers[-1].name}.kernel"], f"{prefix}explanation")
+    return values[id(model.outputs[0])], values[id(model.layers[-1].input)]
 
 
 def _standardise(graph: _Graph, layer: Any, given: list[str], prefix: str) -> str:

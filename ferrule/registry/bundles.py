@@ -14,6 +14,7 @@ from tempfile import mkdtemp
 
 from ferrule.errors import RegistryError
 from ferrule.portable.bundle import BUNDLE, read_bundle
+from ferrule.portable.export import say_parity
 from ferrule.registry.versions import VersionInfo, describe_version, find_version
 from ferrule.store import has_store, open_store
 from ferrule.tracking import MODEL_TAG, digest_file, find_model_run, search_runs
@@ -82,8 +83,6 @@ def digest_bundle(files: Iterable[Path]) -> str:
 
 def _judge_export(folder: Path) -> str:
     """Return the verdict on what was exported into `folder`, with its numbers."""
-    from ferrule.portable.export import say_parity  # imports onnx, which whoever only fetches does without
-
     parity = read_bundle(folder).parity
     verdict = "passed" if parity["float32"]["passed"] else "failed"  # int8 that fails is not in the bundle
     return f"{verdict}: {say_parity(parity)}"

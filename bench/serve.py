@@ -32,7 +32,7 @@ from ferrule.synthetic import paint_portraits
 LOADS = (
     ("one face of 48×48", 1, 10),
     ("one face of 48×48", 200, 60),
-    ("one face of 48×48", 1000, 30),
+    ("one face of 48×48", 800, 30),
     ("a photo of 480×480 with a face", 1, 10),
     ("a photo of 480×480 with a face", 200, 60),
 )

@@ -7,6 +7,7 @@ The library knows arrays, tables and models; it knows no Prefect, no DVC and no 
     ...     print(answer.label, answer.confidence, answer.box)
 """
 
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = ["Answer", "Predictor", "__version__"]
+
+MAX_PIXELS = 100_000_000  # of a picture; files that state more are not decoded
+# And none that lie: OpenCV reads this when it is loaded. A program that has loaded it before has OpenCV's own, 2**30.
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))
 
 
 def __getattr__(name: str) -> Any:

@@ -63,14 +63,15 @@ def draw_bars(canvas: np.ndarray, place: Box, size: int, answer: Answer) -> None
 
 @dataclass(frozen=True)
 class _Plan:
-    """Where an answer is drawn: `size` is that of its label in pixels, `panel` where its bars are, if anywhere.
+    """Where an answer is drawn: `size` is that of its label in pixels, `chip` the label's ground.
 
-    `small` is the size of their text.
+    `panel` is where its bars are, if anywhere, `small` the size of their text.
     """
 
     answer: Answer
     box: Box
     size: int
+    chip: Box
     panel: Box | None = None
     small: int = 0
 
@@ -93,8 +94,7 @@ def _enlarge(photo: np.ndarray, answers: Sequence[Answer]) -> tuple[np.ndarray, 
 def _plan(photo: np.ndarray, answers: Sequence[Answer]) -> list[_Plan]:
     """Return how each answer is drawn, the largest face first; either all have a place for their bars, or none has."""
     height, width = photo.shape[:2]
-    whole = (0, 0, width, height)
-    plans = [_Plan(each, each.box or whole, _text_size(each.box or whole, whole)) for each in answers]
+    plans = [_plan_label(each, (0, 0, width, height)) for each in answers]
     plans.sort(key=lambda plan: -plan.box[2] * plan.box[3])
     for factor in _FACTORS:
         smaller = [replace(plan, small=max(_LEAST, round(factor * plan.size))) for plan in plans]
@@ -103,14 +103,29 @@ def _plan(photo: np.ndarray, answers: Sequence[Answer]) -> list[_Plan]:
     return plans
 
 
+def _plan_label(answer: Answer, whole: Box) -> _Plan:
+    box = answer.box or whole
+    size = _text_size(box, whole)
+    return _Plan(answer, box, size, _place_chip(answer, size, whole[2]))
+
+
 def _text_size(box: Box, whole: Box) -> int:
     """Return the height of the text: an eighth of a small face's width, and no more than suits the photo."""
     return round(max(_LEAST, min(box[2] / 8, max(whole[2:]) / 28, _MOST * max(1.0, max(whole[2:]) / 1600))))
 
 
+def _place_chip(answer: Answer, size: int, room: int) -> Box:
+    """Return the ground of the label: on the box, or within it where that would leave the photo, `room` pixels wide."""
+    width, height = measure(_caption(answer), size, 600) + size, round(1.6 * size)
+    if answer.box is None:
+        return size // 2, size // 2, width, height
+    x, y, _, _ = answer.box
+    return max(min(x, room - width), 0), max(y, 0) if y < height else y - height, width, height
+
+
 def _place_panels(plans: Sequence[_Plan], canvas: tuple[int, int]) -> list[_Plan] | None:
     """Give each face the first place for its bars that hides no face, label or other bars; None where one has none."""
-    taken = [plan.box for plan in plans] + [_chip(plan) for plan in plans]
+    taken = [plan.box for plan in plans] + [plan.chip for plan in plans]
     placed = []
     for plan in plans:
         panel = _find_place(plan, taken, canvas) if plan.answer.probabilities else None
@@ -128,7 +143,7 @@ def _find_place(plan: _Plan, taken: Sequence[Box], canvas: tuple[int, int]) -> B
     gap = max(4, plan.small // 3)
     top = min(max(y, 0), max(canvas[1] - height, 0))
     left = min(max(x, 0), max(canvas[0] - width, 0))
-    above = y - height - gap - _chip(plan)[3]
+    above = y - height - gap - plan.chip[3]
     for at in ((x + box_width + gap, top), (x - width - gap, top), (left, y + box_height + gap), (left, above)):
         place = (*at, width, height)
         inside = min(at) >= 0 and at[0] + width <= canvas[0] and at[1] + height <= canvas[1]
@@ -193,10 +208,10 @@ def _draw_box(canvas: np.ndarray, plan: _Plan) -> None:
 
 
 def _draw_chip(canvas: np.ndarray, plan: _Plan) -> None:
-    """Draw the label on ground of its colour: on the box, or within it where that would leave the photo."""
-    left, top, width, height = _chip(plan)
+    """Draw the label on ground of its colour."""
+    left, top, _, height = plan.chip
     colour = colour_of(plan.answer.label)
-    fill(canvas, (left, top, width, height), colour, 1.0, plan.size // 5)
+    fill(canvas, plan.chip, colour, 1.0, plan.size // 5)
     dark = np.dot(colour, (0.299, 0.587, 0.114)) > 140
     write(
         canvas,
@@ -206,14 +221,6 @@ def _draw_chip(canvas: np.ndarray, plan: _Plan) -> None:
         600,
         INK if dark else PAPER,
     )
-
-
-def _chip(plan: _Plan) -> Box:
-    x, y, _, _ = plan.box
-    width, height = measure(_caption(plan.answer), plan.size, 600) + plan.size, round(1.6 * plan.size)
-    if plan.answer.box is None:
-        return plan.size // 2, plan.size // 2, width, height
-    return max(x, 0), max(y, 0) if y < height else y - height, width, height
 
 
 def _caption(answer: Answer) -> str:

@@ -1,6 +1,6 @@
 """Drawing into pictures, uint8 (h, w, 3) RGB: rounded grounds, and text in OpenCV's own TrueType font (Rubik)."""
 
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -55,7 +55,7 @@ def write(canvas: np.ndarray, text: str, place: tuple[int, int], size: int, weig
     cv2.putText(canvas, text, (place[0], place[1] + round(0.33 * size)), colour, _font(), size, weight)
 
 
-@cache
+@lru_cache(1024)
 def measure(text: str, size: int, weight: int) -> int:
     """Return the width of a text."""
     import cv2

@@ -1,5 +1,6 @@
 """Pictures about pictures: where each goes, and what is drawn."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ import numpy as np
 from ferrule.answers import Answer
 from ferrule.errors import ParameterError
 from ferrule.files import replacing
-from ferrule.layouts.listing import name_from
+from ferrule.layouts.listing import list_files, name_from
 from ferrule.layouts.pictures import read_picture
 
 if TYPE_CHECKING:
@@ -21,26 +22,30 @@ _ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")  # that c
 class Places:
     """Where a picture about each picture goes: `out` is a file for a single one, and else a folder.
 
-    In a folder they have the names that the pictures have in theirs. Raises ParameterError for a file whose ending
-    names no picture, and `place` where a picture would be written over.
+    In a folder they have the names that the pictures have in theirs, or in the one that holds all `sources`. Raises
+    ParameterError for a file whose ending names no picture, and `place` where a picture would be written over.
     """
 
     def __init__(self, out: Path, sources: Sequence[Path]) -> None:
         self._out = out
         self._alone = len(sources) == 1 and not sources[0].is_dir() and not out.is_dir()
-        self._bases = {source if source.is_dir() and len(sources) == 1 else source.parent for source in sources}
+        self._base = Path(os.path.commonpath([(each if each.is_dir() else each.parent).resolve() for each in sources]))
+        self._read = {_identify(file) for source in sources for file in list_files(source) if file.exists()}
+        self._given: set[Path] = set()
         if self._alone and out.suffix.lower() not in _ENDINGS:
             raise ParameterError(f"Expected a picture that ends with {', '.join(_ENDINGS)}; got {out}; rename it.")
 
     def place(self, path: Path) -> Path:
-        """Return where the picture about `path` goes."""
+        """Return where the picture about `path` goes; each place is given once."""
         place = self._out
         if not self._alone:
-            base = next((base for base in self._bases if path.is_relative_to(base)), path.parent)
-            place = self._out / name_from(base, path)
+            place = self._out / name_from(self._base, path.parent.resolve() / path.name)
             place = place if place.suffix.lower() in _ENDINGS else place.with_name(f"{place.name}.png")
-        if place.exists() and place.samefile(path):
-            raise ParameterError(f"Expected another place than {path}, which is what is read; name another folder.")
+        if place.exists() and _identify(place) in self._read:
+            raise ParameterError(f"Expected another place than {place}, which is what is read; name another folder.")
+        if place in self._given:
+            raise ParameterError(f"Expected a place for each picture; got {place} for two; rename one of the two.")
+        self._given.add(place)
         return place
 
 
@@ -70,3 +75,9 @@ def save_picture(path: Path, picture: np.ndarray) -> None:
     assert done, "Places gives endings that can be written"
     with replacing(path) as draft:
         draft.write_bytes(encoded.tobytes())
+
+
+def _identify(path: Path) -> tuple[int, int]:
+    """Return what two paths share only where they are one file."""
+    found = path.stat()
+    return found.st_dev, found.st_ino

@@ -1,5 +1,7 @@
 """Answers drawn into photos: every answer is seen, faces stay visible, whatever the size of the photo."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -54,6 +56,15 @@ def test_bars_hide_no_other_face():
         assert (drawn[y + 10 : y + height - 10, x + 10 : x + width - 10] == GREY).all()
     assert (drawn[400:, :360] != GREY).any()  # below the first
     assert (drawn[:, 545:] != GREY).any()  # to the right of the second
+
+
+def test_a_long_label_at_the_right_edge_stays_within_the_photo():
+    face = replace(answer((560, 200, 70, 90), UNCERTAIN), track=2)
+    drawn = draw_answers(photo(640, 480), [face])
+    label = (drawn[:198] == colour_of(UNCERTAIN)).all(axis=2).any(axis=0).nonzero()[0]
+    assert label.min() < 560  # it has moved to the left
+    assert label.max() == 639
+    assert (drawn[180:196, 636:] == colour_of(UNCERTAIN)).all(axis=2).any()  # its margin on the right
 
 
 def test_a_face_that_fills_the_photo_gets_ground_beside_it():

@@ -20,7 +20,7 @@ from trained_project import CLASSES, copy_project, run_stages, write_network, wr
 from ferrule.errors import RegistryError
 from ferrule.portable.model import PortableModel
 from ferrule.registry.aliases import CHALLENGER, CHAMPION, move_alias
-from ferrule.registry.bundles import BUNDLE_TAG, EXPORT_TAG, current_version, fetch_bundle, has_version, log_bundle
+from ferrule.registry.bundles import BUNDLE_TAG, EXPORT_TAG, current_version, fetch_bundle, log_bundle
 from ferrule.registry.versions import describe_version, load_version, register_version
 from ferrule.store import open_store
 from ferrule.tracking import digest_file
@@ -154,6 +154,8 @@ def test_which_model_is_meant_is_asked_where_several_have_the_alias(root):
     register_version(root, "another", network, model_md5=model_md5, classes=CLASSES, temperature=1.0, tags=tags)
     with pytest.raises(RegistryError, match=r"another, ferrule have it; name one with --name"):
         fetch_bundle(root, None, CHALLENGER)
+    with pytest.raises(RegistryError, match=r"another, ferrule have it; name one with --name"):
+        current_version(root, None, CHALLENGER)
     assert fetch_bundle(root, "another", CHALLENGER)[1:] == ("another", "1")
     assert fetch_bundle(root, None, CHAMPION)[1] == "ferrule"
 
@@ -161,7 +163,7 @@ def test_which_model_is_meant_is_asked_where_several_have_the_alias(root):
 @pytest.mark.parametrize("name", [None, "ferrule", "nobody"])
 def test_what_is_not_registered_is_one_sentence_and_makes_no_store(tmp_path, monkeypatch, name):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    assert not has_version(tmp_path, name, CHAMPION)
+    assert current_version(tmp_path, name, CHAMPION) is None
     with pytest.raises(RegistryError, match="run `ferrule run` first"):
         fetch_bundle(tmp_path, name, CHAMPION)
     assert not (tmp_path / "mlruns").exists()
@@ -177,9 +179,8 @@ def test_the_current_version_follows_the_alias(root):
     one, two = (fetch_bundle(root, None, which)[0] for which in "12")
     assert one != two
     open_store(root).delete_registered_model_alias("ferrule", CHAMPION)
-    assert not has_version(root, None, CHAMPION)
-    with pytest.raises(RegistryError, match="Expected champion"):
-        current_version(root, "ferrule", CHAMPION)
+    assert [current_version(root, name, CHAMPION) for name in (None, "ferrule", "nobody")] == [None] * 3
+    assert current_version(root, None, CHALLENGER) == "2"
 
 
 def test_an_export_that_is_not_what_the_network_is_goes_with_its_verdict(root):

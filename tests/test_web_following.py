@@ -156,3 +156,34 @@ def test_auto_without_a_registry_is_the_model_that_ships(tmp_path, monkeypatch):
     follower = follow_model(root=tmp_path)
     assert "ships" in follower.model.title
     assert follower.follows  # the champion that may come
+
+
+@pytest.mark.slow
+def test_with_a_real_registry_each_new_champion_takes_over_and_the_last_one_stays(tmp_path, monkeypatch):
+    """Started before there is a registry: the model that ships, then version 1, then 2; then the registry is gone."""
+    from trained_project import CLASSES, run_stages, write_network, write_trained_project
+
+    from ferrule.registry.aliases import CHAMPION, move_alias
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("FERRULE_CACHE", str(tmp_path / "cache"))
+    root = tmp_path / "project"
+    root.mkdir()
+    follower = follow_model(root=root, poll=0.1)
+    with serving(create_app(follower)) as address, asking(address, encode(drawn_crops()[0]), clients=2) as said:
+        wait_until(lambda: said)
+        write_trained_project(root, votes=False)
+        run_stages(root)
+        move_alias(root, "ferrule", CHAMPION, "1")
+        wait_until(lambda: said[-1][0] == "1")
+        write_network(root / "artifacts" / "train" / "model.keras", skill=0.5)
+        run_stages(root)
+        assert follower.model.version == "1"  # a challenger changes nothing
+        move_alias(root, "ferrule", CHAMPION, "2")
+        wait_until(lambda: said[-1][0] == "2")
+        assert httpx.get(f"{address}/model").json()["classes"] == list(CLASSES)
+        assert "ferrule version 2 (champion)" in httpx.get(f"{address}/metrics").text
+        (root / "mlruns" / "mlflow.db").write_bytes(b"no database")
+        wait_until(lambda: httpx.get(f"{address}/health").json()["status"] == "degraded")
+        assert str(tmp_path) not in httpx.get(f"{address}/health").text
+    assert [version for version in (None, "1", "2") if version in {version for version, _ in said}] == [None, "1", "2"]

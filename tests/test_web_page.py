@@ -2,17 +2,23 @@
 
 import re
 import shutil
+import struct
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 from conftest import REPOSITORY
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from web_server import serving
 
 from ferrule.faces.examples import example_photos
-from ferrule.portable.model import open_pretrained
+from ferrule.modelcard.card import render_page
+from ferrule.portable.model import PRETRAINED, PortableModel, open_pretrained
+from ferrule.predictor import Predictor
 from ferrule.web.access import Access
+from ferrule.web.app import create_app
+from ferrule.web.following import Follower
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 TOKEN = "a-token-of-some-length"
@@ -141,6 +147,29 @@ def test_the_page_is_usable_by_keyboard_alone(open_page):
     assert page.locator("#target").get_attribute("aria-valuetext") == "always answer"
 
 
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_photo_is_sent_as_it_is_and_answered_as_by_every_other_way(open_page, orientation):
+    """The picture of a phone, on its side, whose EXIF tells how to turn it."""
+    picture = PHOTOS["portrait"] if orientation == 1 else np.rot90(PHOTOS["portrait"])
+    large = cv2.resize(picture, None, fx=4, fy=4)[..., ::-1]
+    jpeg = add_orientation(cv2.imencode(".jpg", large)[1].tobytes(), orientation)
+    (expected,) = Predictor(open_pretrained()).predict(jpeg)
+    page = open_page()
+    upload(page, content=jpeg, kind="image/jpeg")
+    expect(page.locator(".face-why")).to_have_text(f"{round(100 * expected.confidence)}\u202f% sure")
+    photo, box = page.locator("#photo").bounding_box(), page.locator("#boxes li").bounding_box()
+    x, y, width, _ = expected.box
+    assert (box["x"] - photo["x"]) / photo["width"] == pytest.approx(x / large.shape[1], abs=0.01)
+    assert (box["y"] - photo["y"]) / photo["height"] == pytest.approx(y / large.shape[0], abs=0.01)
+    assert box["width"] / photo["width"] == pytest.approx(width / large.shape[1], abs=0.01)
+
+
+def add_orientation(jpeg: bytes, orientation: int) -> bytes:
+    entry = struct.pack("<HHIHH", 0x0112, 3, 1, orientation, 0)
+    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 1) + entry + struct.pack("<I", 0)
+    return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + jpeg[2:]
+
+
 def test_uncertain_is_said_with_what_it_would_be_and_what_it_takes(open_page):
     page = open_page()
     upload(page)
@@ -252,6 +281,18 @@ def test_a_server_with_a_token_asks_for_it_once(open_page):
         expect(page.locator(".face")).to_have_count(1)
         assert not page.locator("#token-dialog").is_visible()
         page.faults[:] = [fault for fault in page.faults if "401" not in fault]  # the browser tells of each
+
+
+def test_the_model_card_keeps_its_styles_under_a_policy_that_names_them(open_page, tmp_path):
+    """A card with a table whose numbers stand on the right, beside a copy of the model that ships."""
+    folder = tmp_path / "model"
+    shutil.copytree(PRETRAINED, folder, ignore=shutil.ignore_patterns("*.py", "__pycache__", "*.parquet"))
+    (folder / "model_card.html").write_text(render_page("faces", "# Faces\n\n| a | b |\n|---|---:|\n| 1 | 2 |\n"))
+    with serving(create_app(Follower(PortableModel.open(folder)))) as address:
+        page = open_page(f"{address}/model/card")
+        cell = page.locator("td").last
+        assert cell.evaluate("cell => getComputedStyle(cell).textAlign") == "right"
+        assert page.evaluate("() => getComputedStyle(document.querySelector('h1')).fontSize") == "28.8px"
 
 
 STYLE = (REPOSITORY / "ferrule" / "web" / "page" / "style.css").read_text()

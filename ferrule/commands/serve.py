@@ -1,5 +1,6 @@
 """`ferrule serve`: the model as a page and a REST server."""
 
+import os
 from pathlib import Path
 
 import click
@@ -60,12 +61,15 @@ def serve(
     from ferrule.web.access import decide_access
 
     access = decide_access(host, names, token)
-    from ferrule.web.app import create_app
     from ferrule.web.limits import Limits
-    from ferrule.web.models import follow_model
     from ferrule.web.server import address_of, listen, run_server
 
     listening = listen(host, port)
+    # What a file hides from `read_size` OpenCV does not decode either; it reads this when it is loaded, as below.
+    os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"] = str(Limits.photo_pixels)
+    from ferrule.web.app import create_app
+    from ferrule.web.models import follow_model
+
     follower = follow_model(which, name=name, root=Path.cwd(), precision="int8" if int8 else "float32")
     app = create_app(follower, limits=Limits(rate=rate or (RATE if token else None)), access=access, abstain=abstain)
     click.echo(f"{address_of(listening)}  page and REST ({follower.model.title})")

@@ -5,7 +5,6 @@ A portrait in colour is three grey ones of the same person, in red, green and bl
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
 
 import cv2
 import numpy as np
@@ -94,7 +93,6 @@ _DORA = _Sitter(
 )
 
 
-@cache
 def example_photos() -> list[tuple[str, np.ndarray]]:
     """Return names and photos, uint8 (height, width, 3), RGB: one face, three faces, a sad one, and none."""
     return [

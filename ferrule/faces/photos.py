@@ -5,8 +5,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ferrule.layouts.dimensions import read_size
-from ferrule.layouts.pictures import MAX_PIXELS, decode_pixels, explain_damage, quiet_opencv, read_bytes
+from ferrule import MAX_PIXELS
+from ferrule.layouts.pictures import decode_pixels, quiet_opencv, read_bytes
 
 
 def read_photo(path: Path) -> np.ndarray:
@@ -20,8 +20,6 @@ def decode_photo(data: bytes, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     The EXIF orientation is applied, grey becomes RGB, 16 bits become 8, transparency is dropped, and an animation gives
     its first picture. What does not state its size, or states more than `max_pixels`, is not decoded.
     """
-    if data and read_size(data) is None:
-        raise explain_damage(data)
     with quiet_opencv():
         photo = decode_pixels(data, cv2.IMREAD_COLOR, max_pixels=max_pixels)
     return cv2.cvtColor(photo, cv2.COLOR_BGR2RGB, photo)

@@ -32,7 +32,7 @@ def read_batches(path: Path) -> Iterator[tuple[int, list[Any]]]:
         import pyarrow.parquet as pq
     except ImportError as error:
         raise DataError(
-            f"Expected pyarrow, to read {path.name}; it is not installed; `pip install 'ferrule[parquet]'`."
+            f"Expected pyarrow, to read {path.name}; it is not installed; install pyarrow (`pip install pyarrow`)."
         ) from error
     if not path.stat().st_size:
         raise DataError(f"Expected rows in {path.name}; it is empty; get it again.")

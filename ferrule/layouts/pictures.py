@@ -1,21 +1,19 @@
 """Image files in class folders: any size, colour or common format, to 48×48 grey."""
 
-import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 
+from ferrule import MAX_PIXELS
 from ferrule.emotions import parse_emotion
 from ferrule.layouts.damage import DamageError
 from ferrule.layouts.dimensions import read_size
 from ferrule.samples import IMAGE_SIZE
 
-MAX_PIXELS = 100_000_000
 MAX_BYTES = 64 << 20
 MIN_SIDE = 8  # pixels; with fewer there is no expression to see
 
@@ -54,19 +52,22 @@ def read_picture(path: Path) -> np.ndarray:
     return decode_picture(read_bytes(path))
 
 
-def decode_picture(data: bytes) -> np.ndarray:
+def decode_picture(data: bytes, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Return the image as uint8 (IMAGE_SIZE, IMAGE_SIZE); raises DamageError that tells what is wrong with the bytes.
 
     Colour becomes grey, 16 bits become 8, transparency is dropped, an animation gives its first picture, and the EXIF
     orientation is applied. Other sizes are resized, by area where that shrinks the image and by bicubic interpolation
     where it enlarges it; the aspect ratio is not kept.
     """
-    return resize_image(decode_pixels(data, _load_opencv().IMREAD_GRAYSCALE))
+    import cv2
+
+    return resize_image(decode_pixels(data, cv2.IMREAD_GRAYSCALE, max_pixels=max_pixels))
 
 
 def resize_image(image: np.ndarray) -> np.ndarray:
     """Return a grey image as uint8 (IMAGE_SIZE, IMAGE_SIZE), resized as `decode_picture` says."""
-    cv2 = _load_opencv()
+    import cv2
+
     if image.shape == (IMAGE_SIZE, IMAGE_SIZE):
         return image
     way = cv2.INTER_AREA if image.size > IMAGE_SIZE * IMAGE_SIZE else cv2.INTER_CUBIC
@@ -76,12 +77,17 @@ def resize_image(image: np.ndarray) -> np.ndarray:
 def decode_pixels(data: bytes, flags: int, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Return the image as OpenCV's IMREAD_ `flags` ask for it, in its own size, with its EXIF orientation applied.
 
-    Raises DamageError that tells what is wrong with the bytes. What states more than `max_pixels` is not decoded.
+    Raises DamageError that tells what is wrong with the bytes. What does not state its size where `read_size`
+    finds it, or states more than `max_pixels`, is not decoded.
     """
-    cv2 = _load_opencv()
+    import cv2
+
     if not data:
         raise DamageError("not an image", "an empty file")
-    width, height = read_size(data) or (0, 0)
+    size = read_size(data)
+    if size is None:
+        raise explain_damage(data)
+    width, height = size
     if width * height > max_pixels:
         raise DamageError("image too large", f"{width:,} × {height:,} pixels")
     try:
@@ -124,21 +130,14 @@ def explain_damage(data: bytes) -> DamageError:
 @contextmanager
 def quiet_opencv() -> Iterator[None]:
     """Keep OpenCV from writing to the terminal about the files that become rejects anyway."""
-    cv2 = _load_opencv()
+    import cv2
+
     log = getattr(cv2.utils, "logging", cv2)  # where OpenCV 5 put what was in cv2 itself
     before = log.setLogLevel(_SILENT)
     try:
         yield
     finally:
         log.setLogLevel(before)
-
-
-def _load_opencv() -> ModuleType:
-    # OpenCV reads this limit once, when it is loaded; where something else has loaded it, its own holds: 2**30.
-    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))
-    import cv2
-
-    return cv2
 
 
 def _ends_early(data: bytes) -> bool:

@@ -46,7 +46,9 @@ def fetch_bundle(root: Path, name: str | None, which: str) -> tuple[Path, str, s
     fetched anew. Without `name` it is the one registered model that has such a version. Raises RegistryError where
     there is none, or several, or the version came without a bundle or lost it.
     """
-    info = describe_version(root, name or _find_name(root, which), which)
+    info = describe_version(root, name, which) if name else _find_only(root, which)
+    if info is None:
+        raise RegistryError(f"Expected a registered model with {which}; there is none; run `ferrule run` first.")
     bundle_md5 = info.tags.get(BUNDLE_TAG)
     if not bundle_md5:
         raise RegistryError(
@@ -60,14 +62,13 @@ def fetch_bundle(root: Path, name: str | None, which: str) -> tuple[Path, str, s
     return place, info.name, info.version
 
 
-def has_version(root: Path, name: str | None, which: str) -> bool:
-    """Tell whether the model of this `name`, or any, has the version; no store is made by asking."""
-    return bool(_find_names(root, which) if name is None else find_version(root, name, which))
+def current_version(root: Path, name: str | None, which: str) -> str | None:
+    """Return the number of the version that `which` means now, None where there is none; asking makes no store.
 
-
-def current_version(root: Path, name: str | None, which: str) -> str:
-    """Return the number of the version that `which` means now; raises RegistryError where there is none."""
-    return which if which.isdecimal() else describe_version(root, name or _find_name(root, which), which).version
+    Raises RegistryError where it has no `name` and several models have such a version.
+    """
+    info = find_version(root, name, which) if name else _find_only(root, which)
+    return info.version if info else None
 
 
 def cache_folder() -> Path:
@@ -88,20 +89,15 @@ def _judge_export(folder: Path) -> str:
     return f"{verdict}: {say_parity(parity)}"
 
 
-def _find_name(root: Path, which: str) -> str:
-    """Return the name of the one registered model that has the version."""
-    found = _find_names(root, which)
-    if len(found) > 1:
-        raise RegistryError(f"Expected one model with {which}; {', '.join(found)} have it; name one with --name.")
-    if not found:
-        raise RegistryError(f"Expected a registered model with {which}; there is none; run `ferrule run` first.")
-    return found[0]
-
-
-def _find_names(root: Path, which: str) -> list[str]:
-    """Return the names of the registered models that have the version, of Ferrule's alone."""
+def _find_only(root: Path, which: str) -> VersionInfo | None:
+    """Return the version of the one registered model, among Ferrule's, that has it; raises where several have."""
     names = [model.name for model in open_store(root).search_registered_models()] if has_store(root) else []
-    return [name for name in names if (info := find_version(root, name, which)) and MODEL_TAG in info.tags]
+    versions = (find_version(root, name, which) for name in names)
+    found = [info for info in versions if info and MODEL_TAG in info.tags]
+    if len(found) > 1:
+        having = ", ".join(info.name for info in found)
+        raise RegistryError(f"Expected one model with {which}; {having} have it; name one with --name.")
+    return found[0] if found else None
 
 
 def _download(root: Path, info: VersionInfo, bundle_md5: str, place: Path) -> None:

@@ -78,18 +78,19 @@ class Doorkeeper:
         return await self._app(scope, receive, send)
 
     def _check(self, scope: Scope, headers: Headers) -> None:
-        self._check_host(headers)
+        self._check_source(scope, headers)
         if scope["path"] in _OPEN_PATHS or scope["path"].startswith(_OPEN):
             return
         self._check_rate(scope)
         self._check_token(headers)
 
-    def _check_host(self, headers: Headers) -> None:
+    def _check_source(self, scope: Scope, headers: Headers) -> None:
         host, origin = headers.get("host", ""), headers.get("origin")
         if self._access.names is not None and _name_of(host) not in self._access.names:
             raise RefusalError(400, "Expected a name of this server as Host; got another; see --allow-host.")
         foreign = origin is not None and origin.lower().partition("://")[2] != host.lower()
-        if foreign or headers.get("sec-fetch-site") in ("cross-site", "same-site"):
+        elsewhere = headers.get("sec-fetch-site") in ("cross-site", "same-site")
+        if foreign or (elsewhere and not _is_link(scope, headers)):
             raise RefusalError(403, "Expected a request of this server's own page; got one of another; open the page.")
 
     def _check_rate(self, scope: Scope) -> None:
@@ -109,6 +110,12 @@ class Doorkeeper:
                 "Expected the server's token as 'Authorization: Bearer …'; got none or another; ask who runs it.",
                 headers={"WWW-Authenticate": "Bearer"},
             )
+
+
+def _is_link(scope: Scope, headers: Headers) -> bool:
+    """Tell whether somebody followed a link: the page with the link cannot read what it leads to."""
+    shown = headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")
+    return scope["method"] == "GET" and shown == ("navigate", "document")
 
 
 def _name_of(host: str) -> str:

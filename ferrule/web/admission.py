@@ -28,7 +28,10 @@ class Admission:
         return await self._admit(scope, receive, send)
 
     async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = _Body(receive, self._limits, self, _longest(scope, self._limits))
+        longest = _longest(scope, self._limits)
+        if _declared(scope) > longest:
+            return await refuse(_refuse_size(longest), scope, receive, send)
+        body = _Body(receive, self._limits, self, longest)
         answering = False
 
         async def answer(message: Message) -> None:
@@ -42,9 +45,7 @@ class Admission:
                 await self._app(scope, body.receive, answer)
         except TimeoutError:
             if not answering:
-                late = (
-                    f"Expected to answer within {self._limits.deadline:g} seconds; the server is too busy; try later."
-                )
+                late = f"Expected to answer within {self._limits.deadline:g} seconds; it is too busy; try again later."
                 await refuse(RefusalError(503, late, retry=self._limits.deadline / 2), scope, receive, send)
         finally:
             self.inside -= 1
@@ -64,10 +65,20 @@ class _Body:
         self.size += arrived
         self._admission.held += arrived
         if self.size > self._longest:
-            raise RefusalError(413, f"Expected at most {self._longest:,} bytes; got more; send less at once.")
+            raise _refuse_size(self._longest)
         if self._admission.held > self._limits.held_bytes:
             raise refuse_overload("bytes of uploads at once", self._limits.held_bytes)
         return message
+
+
+def _declared(scope: Scope) -> int:
+    """Return how long the body is by its head; 0 where that does not tell."""
+    size = Headers(scope=scope).get("content-length", "")[:20]
+    return int(size) if size.isdecimal() else 0
+
+
+def _refuse_size(longest: int) -> RefusalError:
+    return RefusalError(413, f"Expected at most {longest:,} bytes; got more; send less at once.")
 
 
 def _longest(scope: Scope, limits: Limits) -> int:

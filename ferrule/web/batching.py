@@ -7,9 +7,10 @@ milliseconds, for company.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -18,21 +19,22 @@ from ferrule.web.limits import refuse_overload
 GATHER = 0.003  # seconds
 LARGEST = 64  # faces; more at once are no faster
 
-Work = Callable[[np.ndarray], np.ndarray]
+Result = TypeVar("Result")
+Work = Callable[[np.ndarray], Sequence[Result]]
 
 
 @dataclass(frozen=True)
-class _Job:
-    work: Work
+class _Job(Generic[Result]):
+    work: Work[Result]
     images: np.ndarray
     arrived: float
-    result: asyncio.Future[np.ndarray]
+    result: asyncio.Future[Sequence[Result]]
 
 
-class Batcher:
+class Batcher(Generic[Result]):
     """A bounded queue of images and the one thread that works through it, in order, a batch at a time.
 
-    Images go together only where they wait for the same `work`: the same method of the same model. `observe` is told
+    Images go together only where they wait for equal `work`: the same question to the same model. `observe` is told
     the size of each batch.
     """
 
@@ -45,13 +47,13 @@ class Batcher:
         observe: Callable[[int], None] = lambda size: None,
     ) -> None:
         self._capacity, self._largest, self._gather, self._observe = capacity, largest, gather, observe
-        self._jobs: deque[_Job] = deque()
+        self._jobs: deque[_Job[Result]] = deque()
         self._arrived = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, "model")
         self.waiting = 0  # images in the queue
 
-    async def submit(self, work: Work, images: np.ndarray) -> np.ndarray:
-        """Return `work(images)`, images (n, …) to results (n, …); raises RefusalError, 503, where the queue is full."""
+    async def submit(self, work: Work[Result], images: np.ndarray) -> Sequence[Result]:
+        """Return `work(images)`: a result for each of images (n, …); raises RefusalError, 503, where too many wait."""
         if self.waiting + len(images) > self._capacity:
             raise refuse_overload("faces waiting for the model", self._capacity)
         loop = asyncio.get_running_loop()
@@ -79,10 +81,10 @@ class Batcher:
         if self.waiting < self._largest and waited < self._gather:
             await asyncio.sleep(self._gather - waited)
 
-    def _take_batch(self) -> list[_Job]:
+    def _take_batch(self) -> list[_Job[Result]]:
         """Take the oldest job, and those of the same work that fit beside it; leave out those nobody waits for."""
-        batch: list[_Job] = []
-        size, others = 0, deque[_Job]()
+        batch: list[_Job[Result]] = []
+        size, others = 0, deque[_Job[Result]]()
         for job in self._jobs:
             if job.result.done():
                 self.waiting -= len(job.images)
@@ -97,7 +99,7 @@ class Batcher:
             self._arrived.clear()
         return batch
 
-    async def _carry_out(self, batch: list[_Job]) -> None:
+    async def _carry_out(self, batch: list[_Job[Result]]) -> None:
         if not batch:
             return
         images = np.concatenate([job.images for job in batch])
@@ -115,7 +117,7 @@ class Batcher:
             start += len(job.images)
 
 
-def _settle(job: _Job, result: np.ndarray | None = None, error: Exception | None = None) -> None:
+def _settle(job: _Job[Result], result: Sequence[Result] | None = None, error: Exception | None = None) -> None:
     if job.result.done():  # the request went away meanwhile
         return
     if error is not None:

@@ -3,10 +3,6 @@
 from functools import cache
 from threading import Lock
 
-import cv2
-
-from ferrule.faces.examples import example_photos
-
 _DRAWING = Lock()
 
 
@@ -18,4 +14,8 @@ def draw_examples() -> dict[str, bytes]:
 
 @cache
 def _draw() -> dict[str, bytes]:
+    import cv2
+
+    from ferrule.faces.examples import example_photos  # brings pandas, for which the first answer need not wait
+
     return {name: cv2.imencode(".png", photo[..., ::-1])[1].tobytes() for name, photo in example_photos()}

@@ -19,10 +19,12 @@ class Limits:
     json_bytes: int = 4 << 20
     files: int = 16  # in one request
     crops: int = 256  # faces in one request
+    explained: int = 16  # faces in one request that asks for explanations
     photo_pixels: int = 25_000_000
     requests: int = 256  # under way at once
     held_bytes: int = 256 << 20  # of all their bodies
     photos: int = 512  # decoded or waiting to be
+    explanations: int = 128  # being made or waiting to be
     waiting_crops: int = 4096  # waiting for the model
     deadline: float = 30.0  # seconds that a request may take, its upload included
     rate: float | None = None  # requests a second of one client, in the long run; None: as many as it likes

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ferrule.web.replies import HEADERS
+from ferrule.web.replies import HEADERS, tell_fault
 
 _SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 _NEAR = 64 << 20  # bytes
@@ -42,6 +42,9 @@ class Measures:
         self.under_way = Gauge("ferrule_requests_under_way", "Uploads being answered", registry=self.registry)
         self.waiting_faces = Gauge("ferrule_waiting_faces", "Faces waiting for the model", registry=self.registry)
         self.waiting_photos = Gauge("ferrule_waiting_photos", "Photos waiting or looked at", registry=self.registry)
+        self.waiting_explanations = Gauge(
+            "ferrule_waiting_explanations", "Faces waiting to be explained, or being so", registry=self.registry
+        )
         ProcessCollector(registry=self.registry)
 
     def count_labels(self, labels: Iterable[str]) -> None:
@@ -78,6 +81,10 @@ class Recorder:
 
         try:
             await self._app(scope, receive, answer)
+        except Exception as error:
+            if status:  # an answer that has begun can only break off
+                raise
+            await tell_fault(error, scope, receive, answer)
         finally:
             self._record(scope, status, time.perf_counter() - started)
         return None

@@ -34,6 +34,6 @@ def _find_version(root: Path, name: str | None, alias: str) -> str | None:
     """Return the version with the alias; None where there is no registry."""
     if not has_store(root) or find_spec("mlflow") is None:
         return None
-    from ferrule.registry.bundles import current_version, has_version
+    from ferrule.registry.bundles import current_version
 
-    return current_version(root, name, alias) if has_version(root, name, alias) else None
+    return current_version(root, name, alias)

@@ -10,7 +10,6 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from ferrule.errors import FerruleError
 from ferrule.web.limits import RefusalError
 from ferrule.web.uploads import plain
 
@@ -37,18 +36,22 @@ _SENTENCES = {
 _log = logging.getLogger("ferrule.web")
 
 
+async def tell_fault(error: Exception, scope: Scope, receive: Receive, send: Send) -> None:
+    """Say that the server is at fault, and nothing of how: that stands in its log."""
+    _log.error("A request failed.", exc_info=error)
+    await _write(HTTPException(500, "Expected an answer; the server failed; its log says how."))(scope, receive, send)
+
+
 async def refuse(refusal: HTTPException, scope: Scope, receive: Receive, send: Send) -> None:
     """Send a refusal, for middleware, whose exceptions nobody handles."""
     await _write(refusal)(scope, receive, send)
 
 
 def add_handlers(app: FastAPI) -> None:
-    """Make every refusal and fault of the application a sentence."""
+    """Make every refusal of the application a sentence."""
     app.add_exception_handler(HTTPException, _on_refusal)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(ClientDisconnect, _on_disconnect)
-    app.add_exception_handler(FerruleError, _on_fault)
-    app.add_exception_handler(Exception, _on_fault)
 
 
 async def _on_refusal(request: Request, error: Exception) -> Response:
@@ -66,12 +69,6 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
 
 async def _on_disconnect(request: Request, error: Exception) -> Response:
     return Response(status_code=400)  # nobody reads it
-
-
-async def _on_fault(request: Request, error: Exception) -> Response:
-    """Say that the server is at fault, and nothing of how: that stands in its log."""
-    _log.error("A request failed.", exc_info=error)
-    return _write(HTTPException(500, "Expected an answer; the server failed; its log says how."))
 
 
 def _write(error: HTTPException) -> Response:

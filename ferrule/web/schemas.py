@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from ferrule.samples import IMAGE_SIZE
 from ferrule.web.limits import Limits
@@ -21,6 +21,14 @@ class Strict(BaseModel):
     """Nothing that is not named here is taken."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _count_names(cls, given: Any) -> Any:
+        """Refuse what has more names than there are, at once: hundreds of thousands would be as many errors."""
+        if isinstance(given, dict) and len(given) > len(cls.model_fields):
+            raise ValueError(f"expected at most {len(cls.model_fields)} names; got {len(given):,}")
+        return given
 
 
 class Options(Strict):

@@ -1,15 +1,17 @@
 """Running the application: one process, one event loop, until it is told to stop."""
 
+import asyncio
 import socket
 from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ferrule.errors import WorkflowError
 
 _PATIENCE = 10  # seconds for requests under way when it stops
-_IDLE = 30  # seconds that a connection may stay open between requests
+_IDLE = 30  # seconds that a connection may stay open before its first request, and between two
 
 # Only what Ferrule writes: uvicorn's own lines on requests would have their queries.
 _LOGS: dict[str, Any] = {
@@ -51,6 +53,7 @@ def make_server(app: FastAPI, *, log_requests: bool = False) -> uvicorn.Server:
     requests = {"ferrule.web.requests": {"level": "INFO" if log_requests else "WARNING"}}
     config = uvicorn.Config(
         app,
+        http=_Protocol,
         access_log=False,
         log_config={**_LOGS, "loggers": {**_LOGS["loggers"], **requests}},
         lifespan="on",
@@ -60,3 +63,19 @@ def make_server(app: FastAPI, *, log_requests: bool = False) -> uvicorn.Server:
         ws="none",
     )
     return uvicorn.Server(config)
+
+
+class _Protocol(H11Protocol):
+    """HTTP by uvicorn, whose patience with connections that have asked for nothing yet has no end."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._silence = self.loop.call_later(_IDLE, self._end_silence)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._silence.cancel()
+
+    def _end_silence(self) -> None:
+        if self.cycle is None:  # there is one as soon as the head of a request was read to its end
+            self.transport.close()  # type: ignore[unreachable]

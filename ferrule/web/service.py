@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -24,7 +25,7 @@ from ferrule.web.batching import Batcher
 from ferrule.web.following import Follower
 from ferrule.web.limits import Limits, RefusalError
 from ferrule.web.measures import Measures
-from ferrule.web.photos import PhotoPool
+from ferrule.web.photos import PhotoPool, Pool
 from ferrule.web.schemas import Answerer, Box, Face, Faces, Options, Photo, PhotoOptions, Photos, Pixels, Rule
 from ferrule.web.uploads import Upload, plain
 
@@ -45,6 +46,19 @@ class _Looked(NamedTuple):
     problem: DamageError | None = None
 
 
+@dataclass(frozen=True)
+class _Question:
+    """What is asked of crops: whether each may be a face, unless a detector has found it, and what it shows."""
+
+    model: PortableModel
+    found: bool
+
+    def __call__(self, crops: np.ndarray) -> list[tuple[str | None, np.ndarray]]:
+        """Return for each why it is no face (None: it may be one), and its probabilities (k,)."""
+        faults = [None] * len(crops) if self.found else judge_crops(crops)
+        return list(zip(faults, self.model.probabilities(crops), strict=True))
+
+
 class Service:
     """One model behind its queues; what `app.py` gives to HTTP."""
 
@@ -57,15 +71,17 @@ class Service:
         abstain: float | None,
     ) -> None:
         if abstain:
-            follower.model.abstention(
-                abstain
-            )  # an accuracy that cannot be asked for is an error now, not with requests
+            follower.model.abstention(abstain)  # one that cannot be had is an error now, not when somebody asks
         self.follower, self.limits, self.abstain = follower, limits, abstain
         self.measures = Measures()
-        self._batcher = Batcher(limits.waiting_crops, observe=self.measures.batches.observe)
+        self._batcher = Batcher[tuple[str | None, np.ndarray]](
+            limits.waiting_crops, observe=self.measures.batches.observe
+        )
         self._photos = PhotoPool(limits.photos, make_detector)
+        self._explanations = Pool(limits.explanations, "explanations")  # behind which no photo has to wait
         self.measures.waiting_faces.set_function(lambda: self._batcher.waiting)
         self.measures.waiting_photos.set_function(lambda: self._photos.waiting)
+        self.measures.waiting_explanations.set_function(lambda: self._explanations.waiting)
         self.measures.degraded.set_function(lambda: follower.trouble is not None)
 
     @asynccontextmanager
@@ -80,11 +96,12 @@ class Service:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             self._photos.close()
+            self._explanations.close()
 
     async def answer_uploads(self, uploads: Sequence[Upload], options: PhotoOptions) -> Photos:
         """Answer files; one that cannot be read has its `problem`, unless it is the only one: RefusalError."""
         predictor = self._predictor(options)
-        looked = await asyncio.gather(*(self._photos.run(self._look, upload.data, options) for upload in uploads))
+        looked = await self._photos.run(*(partial(self._look, upload.data, options) for upload in uploads))
         self.measures.photos.inc(len(looked))
         if all(each.problem for each in looked):
             raise _refuse(looked[0].problem)
@@ -101,7 +118,7 @@ class Service:
         """Answer faces that came as grey values; raises RefusalError for text that is no such image."""
         options = Options(explain=pixels.explain, abstain=pixels.abstain)
         predictor = self._predictor(options)
-        crops = await self._photos.run(_read_pixels, pixels)
+        (crops,) = await self._photos.run(partial(_read_pixels, pixels))
         faces = await self._answer(predictor, [None] * len(crops), crops, options)
         return Faces(model=tell_answerer(predictor.model), abstain=_tell_rule(predictor), faces=faces)
 
@@ -112,10 +129,12 @@ class Service:
 
     def _look(self, data: bytes | bytearray, options: PhotoOptions) -> _Looked:
         """Return the faces in a file; runs in a thread of the pool."""
+        pixels = self.limits.photo_pixels
         try:
             if options.crops:
-                return _Looked(IMAGE_SIZE, IMAGE_SIZE, (None,), decode_picture(bytes(data))[np.newaxis])
-            photo = decode_photo(bytes(data), max_pixels=self.limits.photo_pixels)
+                crop = decode_picture(bytes(data), max_pixels=pixels)
+                return _Looked(IMAGE_SIZE, IMAGE_SIZE, (None,), crop[np.newaxis])
+            photo = decode_photo(bytes(data), max_pixels=pixels)
         except DamageError as damage:
             return _Looked(problem=damage)
         faces, crops = Predictor(self.follower.model, detector=self._photos.detector).find(photo)
@@ -127,27 +146,16 @@ class Service:
         """Return what is said of each crop; `found` has the face in its photo (None: it came as a crop)."""
         if not len(crops):
             return []
-        faults, probabilities = await asyncio.gather(
-            self._judge(found, crops), self._batcher.submit(predictor.model.probabilities, crops)
-        )
-        answers = [
-            Answer(reason=fault) if fault else predictor.decide(Answer(), each)
-            for fault, each in zip(faults, probabilities, strict=True)
-        ]
+        if options.explain and len(crops) > self.limits.explained:
+            raise _refuse_explaining(len(crops), self.limits.explained)
+        said = await self._batcher.submit(_Question(predictor.model, found=found[0] is not None), crops)
+        answers = [Answer(reason=fault) if fault else predictor.decide(Answer(), each) for fault, each in said]
         self.measures.count_labels(answer.label for answer in answers)
-        maps = (
-            await self._photos.run(_explain, predictor.model, crops, answers)
-            if options.explain
-            else [None] * len(crops)
-        )
+        maps: list[np.ndarray | None] = [None] * len(crops)
+        if options.explain:
+            pairs = zip(crops, answers, strict=True)
+            maps = await self._explanations.run(*(partial(_explain, predictor.model, *each) for each in pairs))
         return [_tell_face(*each) for each in zip(found, answers, maps, strict=True)]
-
-    async def _judge(self, found: Sequence[FoundFace | None], crops: np.ndarray) -> Sequence[str | None]:
-        """Return why a crop is no face (None: it may be one); what a detector found needs no second judgement."""
-        if found[0] is not None:
-            return [None] * len(crops)
-        faults: list[str | None] = (await self._batcher.submit(_judge, crops)).tolist()
-        return faults
 
 
 def tell_answerer(model: PortableModel) -> Answerer:
@@ -155,18 +163,13 @@ def tell_answerer(model: PortableModel) -> Answerer:
     return Answerer(title=model.title, version=model.version)
 
 
-def _judge(crops: np.ndarray) -> np.ndarray:
-    return np.array(judge_crops(crops), dtype=object)
-
-
 def _read_pixels(pixels: Pixels) -> np.ndarray:
     """Return uint8 (n, 48, 48)."""
     images = np.empty((len(pixels.images), IMAGE_SIZE, IMAGE_SIZE), np.uint8)
     for number, given in enumerate(pixels.images):
         try:
-            image = (
-                decode_text(given.encode("utf-8", "replace")) if isinstance(given, str) else np.array(given, np.uint8)
-            )
+            text = given.encode("utf-8", "replace") if isinstance(given, str) else None
+            image = np.array(given, np.uint8) if text is None else decode_text(text)
         except DamageError as damage:
             raise RefusalError(
                 422, f"Expected 48×48 grey values; image {number} has a fault: {plain(damage.detail)}; correct it."
@@ -175,21 +178,19 @@ def _read_pixels(pixels: Pixels) -> np.ndarray:
     return images
 
 
-def _explain(model: PortableModel, crops: np.ndarray, answers: Sequence[Answer]) -> list[np.ndarray | None]:
-    return [explain(model, crop) if answer.probabilities else None for crop, answer in zip(crops, answers, strict=True)]
+def _explain(model: PortableModel, crop: np.ndarray, answer: Answer) -> np.ndarray | None:
+    return explain(model, crop) if answer.probabilities else None
 
 
 def _refuse(problem: DamageError | None) -> RefusalError:
     """Return the refusal of a file that cannot be read; what the decoder said may name paths, so it is not told."""
-    reason = problem.reason if problem else "unreadable"
+    reason = problem.reason if problem else "unreadable file"
+    return RefusalError(_STATUS.get(reason, 422), f"Expected a picture (JPEG, PNG, …); got: {reason}; send another.")
+
+
+def _refuse_explaining(count: int, most: int) -> RefusalError:
     return RefusalError(
-        _STATUS.get(reason, 422), f"Expected a picture (JPEG, PNG, WebP, …); got {_article(reason)}; send another."
-    )
-
-
-def _article(reason: str) -> str:
-    return (
-        "what is not an image" if reason == "not an image" else reason if reason.startswith("image") else f"a {reason}"
+        422, f"Expected at most {most} faces to explain; got {count}; send fewer at once, or ask for no explanation."
     )
 
 

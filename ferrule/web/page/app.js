@@ -3,7 +3,7 @@
 import { predict, read, Refused } from "./asking.js";
 import { listFaces } from "./faces.js";
 import { drawCurve, showModel } from "./model.js";
-import { closeCamera, draw, encode, grab, openCamera } from "./pictures.js";
+import { closeCamera, grab, open, openCamera } from "./pictures.js";
 import { showCamera, showFaces, showPhoto } from "./stage.js";
 import { judge, percent } from "./words.js";
 
@@ -14,9 +14,9 @@ const USUAL = 0.8; // the accuracy that is wished for where the server says noth
 const element = (id) => document.getElementById(id);
 const video = element("video");
 
-// What is shown: the picture that was answered (a canvas), its faces, and the one that was chosen.
-const shown = { picture: null, faces: [], chosen: 0 };
-const model = { classes: [], rules: [], curve: [] };
+// What is shown: the picture, its size in which faces are measured, its faces, and the one that was chosen.
+const shown = { picture: null, size: null, faces: [], chosen: 0 };
+const model = { classes: [], rules: [], curve: [], limits: { file_bytes: 0, photo_pixels: 0 } };
 let running = null; // the request under way
 let turns = 0; // photos that were asked about
 let looking = false; // whether the answer about the photo is yet to come
@@ -28,15 +28,18 @@ let moved = null; // where the slider was put; a new model does not move it
 
 async function take(file) {
   stopCamera();
-  const picture = await draw(file).catch(() => null);
+  const picture = await open(file, model.limits).catch(() => null);
   if (picture) await answer(picture);
   else complain("This is no picture that the browser can read.");
 }
 
 async function answer(picture) {
   const turn = ++turns;
-  showPhoto(picture);
-  if (picture !== shown.picture) Object.assign(shown, { picture, faces: [], chosen: 0 });
+  showPhoto(picture.canvas);
+  if (picture !== shown.picture) {
+    Object.assign(shown, { picture, faces: [], chosen: 0 });
+    element("stage").scrollIntoView({ block: "nearest" });
+  }
   look(true);
   try {
     await ask(picture);
@@ -49,14 +52,15 @@ async function answer(picture) {
 }
 
 /** Ask about a picture; an older request that is still under way is given up. */
-async function ask(picture, quality) {
+async function ask(picture) {
   running?.abort();
   const mine = (running = new AbortController());
   const options = { crops: element("crops").checked, explain: element("explain").checked, signal: mine.signal };
-  const said = await predict(await encode(picture, quality), options);
+  const said = await predict(picture.file, options);
   if (mine !== running) return;
-  const faces = said.files[0].faces.sort((a, b) => (live ? -1 : 1) * (a.box?.x - b.box?.x)); // as seen: from the left
-  Object.assign(shown, { picture, faces, chosen: Math.min(shown.chosen, Math.max(0, faces.length - 1)) });
+  const [size] = said.files;
+  const faces = size.faces.sort((a, b) => (live ? -1 : 1) * (a.box?.x - b.box?.x)); // as seen: from the left
+  Object.assign(shown, { picture, size, faces, chosen: Math.min(shown.chosen, Math.max(0, faces.length - 1)) });
   element("problem").hidden = true;
   if (said.model.title !== model.title) await learn();
   render();
@@ -72,7 +76,7 @@ async function startCamera() {
     return;
   }
   live = true;
-  Object.assign(shown, { picture: grab(video), faces: [], chosen: 0 });
+  Object.assign(shown, { picture: await grab(video), faces: [], chosen: 0 });
   showCamera();
   render();
   watch();
@@ -81,7 +85,8 @@ async function startCamera() {
 async function watch() {
   while (live) {
     try {
-      if (!document.hidden) await ask(grab(video), 0.85);
+      const picture = await grab(video);
+      if (live && !document.hidden) await ask(picture);
       if (live && Date.now() - announced > QUIET) announce();
     } catch (error) {
       explain(error);
@@ -94,12 +99,12 @@ function stopCamera() {
   live = false;
   running?.abort();
   closeCamera(video);
-  if (shown.picture && element("work").dataset.state === "camera") showPhoto(shown.picture);
+  if (shown.picture && element("work").dataset.state === "camera") showPhoto(shown.picture.canvas);
   render();
 }
 
 async function shoot() {
-  const picture = grab(video, 1600);
+  const picture = await grab(video, 1600);
   stopCamera();
   await answer(picture);
 }
@@ -112,8 +117,8 @@ function render() {
   element("legend").hidden = !(element("explain").checked && shown.faces.some((face) => face.explanation));
   drawCurve(model.curve, rule);
   if (!shown.picture) return;
-  showFaces(shown.faces, shown.picture, rule, shown.faces.length > 1 ? shown.chosen : -1, choose);
-  listFaces(shown.faces, shown.picture, rule, model.classes, shown.chosen, choose);
+  showFaces(shown.faces, shown.size, rule, shown.faces.length > 1 ? shown.chosen : -1, choose);
+  listFaces(shown.faces, shown.picture.canvas, shown.size, rule, model.classes, shown.chosen, choose);
   const found = shown.faces.length;
   element("results-title").textContent = found === 1 ? "One face" : found ? `${found} faces` : "Faces";
   element("none").hidden = found > 0;
@@ -191,7 +196,7 @@ function tellWish() {
 
 async function learn() {
   const about = await read("/model");
-  Object.assign(model, { title: about.title, classes: about.classes, rules: about.abstention, curve: about.curve });
+  Object.assign(model, { title: about.title, classes: about.classes, rules: about.abstention, curve: about.curve, limits: about.limits });
   showModel(about);
   offerWish(about);
   tellStanding(about.title, "ok");
@@ -263,11 +268,15 @@ document.addEventListener("drop", (event) => {
   if (event.dataTransfer.files[0]) take(event.dataTransfer.files[0]);
 });
 
-for (const id of ["explain", "crops"]) {
-  element(id).addEventListener("change", () => {
-    if (!live && shown.picture) answer(shown.picture);
-  });
-}
+const again = () => !live && shown.picture && answer(shown.picture);
+
+element("crops").addEventListener("change", again);
+
+element("explain").addEventListener("change", ({ target }) => {
+  if (target.checked) again();
+  for (const face of shown.faces) face.explanation = null;
+  render();
+});
 
 element("target").addEventListener("input", ({ target }) => {
   moved = target.value;

@@ -6,8 +6,8 @@ import { fill, judge, make, most, percent } from "./words.js";
 const SIDE = 120; // pixels of a face's own picture, for twice the density
 const OPEN = 3; // faces; of more, only the chosen one has its bars open
 
-/** Fill the list. `picture` is the canvas that the faces are in. */
-export function listFaces(faces, picture, rule, classes, chosen, choose) {
+/** Fill the list. `picture` is the canvas that the faces are in, and `size` that of the picture they were found in. */
+export function listFaces(faces, picture, size, rule, classes, chosen, choose) {
   fill(document.getElementById("faces"), faces, buildFace, (item, face, at) => {
     const said = judge(face, rule);
     item.classList.toggle("doubtful", said.doubtful);
@@ -19,7 +19,7 @@ export function listFaces(faces, picture, rule, classes, chosen, choose) {
     head.setAttribute("aria-expanded", !folded);
     item.querySelector(".face-label").textContent = said.label;
     item.querySelector(".face-why").textContent = said.why;
-    drawFace(item.querySelector("canvas"), face, picture);
+    drawFace(item.querySelector("canvas"), face, picture, size);
     listBars(item.querySelector(".bars"), face, rule, classes);
   });
 }
@@ -39,12 +39,13 @@ function buildFace() {
 }
 
 /** Draw what the model looked at, and its explanation over it. */
-function drawFace(canvas, face, picture) {
+function drawFace(canvas, face, picture, size) {
   const context = canvas.getContext("2d");
-  const { x, y, width, height } = face.seen ?? face.box ?? { x: 0, y: 0, width: picture.width, height: picture.height };
+  const { x, y, width, height } = face.seen ?? face.box ?? { x: 0, y: 0, ...size };
+  const [across, down] = [picture.width / size.width, picture.height / size.height];
   context.clearRect(0, 0, SIDE, SIDE);
   context.imageSmoothingQuality = "high";
-  context.drawImage(picture, x, y, width, height, 0, 0, SIDE, SIDE);
+  context.drawImage(picture, x * across, y * down, width * across, height * down, 0, 0, SIDE, SIDE);
   if (face.explanation) context.drawImage(paint(face.explanation), 0, 0, SIDE, SIDE);
 }
 

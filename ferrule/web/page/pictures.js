@@ -1,24 +1,26 @@
-// Pictures from files, from the clipboard and from the camera, made small enough to send.
+// Pictures from files, from the clipboard and from the camera: what is shown of them, and what is sent.
 
-const LONGEST = 1600; // pixels; a face that is lost by this is too small to read
+const LONGEST = 1600; // pixels of what is shown, and of what is too large to be sent as it is
+const READ = ["image/jpeg", "image/png", "image/webp"]; // by the server as well as by the browser
 const LIVE = 640; // pixels, of the camera's pictures while it runs
 
-/** Give a canvas with the picture of a file, upright; throws where the browser cannot read it. */
-export async function draw(file) {
+/**
+ * Give the picture of a file: a canvas to show, upright, and the file to send. That is the file itself, so that the
+ * answer is the one that every other way to the model gives; only where the server would not take it, a smaller one.
+ * Throws where the browser cannot read it.
+ */
+export async function open(file, { file_bytes: bytes, photo_pixels: pixels }) {
   const bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
   const canvas = shrink(bitmap, bitmap.width, bitmap.height, LONGEST);
+  const taken = READ.includes(file.type) && file.size <= bytes && bitmap.width * bitmap.height <= pixels;
   bitmap.close();
-  return canvas;
+  return { canvas, file: taken ? file : await encode(canvas) };
 }
 
-/** Give a canvas with what the camera shows now. */
-export function grab(video, longest = LIVE) {
-  return shrink(video, video.videoWidth, video.videoHeight, longest);
-}
-
-/** Give the canvas as a file to send. */
-export function encode(canvas, quality = 0.92) {
-  return new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", quality));
+/** Give the picture that the camera shows now. */
+export async function grab(video, longest = LIVE) {
+  const canvas = shrink(video, video.videoWidth, video.videoHeight, longest);
+  return { canvas, file: await encode(canvas) };
 }
 
 export async function openCamera(video) {
@@ -36,6 +38,10 @@ export async function openCamera(video) {
 export function closeCamera(video) {
   for (const track of video.srcObject?.getTracks() ?? []) track.stop();
   video.srcObject = null;
+}
+
+function encode(canvas) {
+  return new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", 0.95));
 }
 
 function shrink(source, width, height, longest) {

@@ -37,7 +37,7 @@ export function showFaces(faces, size, rule, chosen, choose) {
     },
     (box, face) => placeBox(box, face, size, rule, live, face === faces[chosen], () => choose(faces.indexOf(face))),
   );
-  drawHeat(faces, size, live);
+  if (size) drawHeat(faces, size, live);
 }
 
 function placeBox(box, face, { width, height }, rule, live, chosen, choose) {

@@ -194,10 +194,10 @@ def test_the_explanation_is_painted_over_the_face_and_taken_away_again(open_page
     assert not page.evaluate(painted)
     page.check("#explain")
     expect(page.locator("#legend")).to_be_visible()
-    assert page.evaluate(painted)
+    page.wait_for_function(painted)  # the server's answer takes its time
     page.uncheck("#explain")
     expect(page.locator("#legend")).to_be_hidden()
-    assert not page.evaluate(painted)
+    page.wait_for_function(f"!({painted})()")
 
 
 def test_a_photo_without_a_face_is_told(open_page):

@@ -130,3 +130,7 @@ def test_every_recipe_stands_in_its_document_and_in_the_readme():
     for name in yaml.safe_load(PARAMS)["recipes"]:
         assert f"| `{name}` |" in TEXT["recipes.md"], name
         assert f"`{name}`" in TEXT["README.md"], name
+
+
+def test_the_card_of_the_model_that_ships_stands_in_the_documents():
+    assert TEXT["model_card.md"] == (REPOSITORY / "ferrule" / "pretrained" / "model_card.md").read_text()

@@ -34,7 +34,7 @@ class Answer:
     upright photo, `detection` how sure the detector is of it; both are None for a crop. `label` is a class, or
     UNCERTAIN, NO_FACE or UNREADABLE; `confidence` is the probability of the most likely class, and `probabilities`,
     calibrated, has all classes: both are None where there is no face. `reason` says why there is none, or what
-    could not be read.
+    could not be read. `model` is the title of the model that was asked, with its version where it is a registered one.
     """
 
     path: str = ""
@@ -48,6 +48,7 @@ class Answer:
     confidence: float | None = None
     probabilities: dict[str, float] | None = None
     reason: str | None = None
+    model: str | None = None
 
     @property
     def best(self) -> str | None:
@@ -71,6 +72,7 @@ class Answer:
             "confidence": _round(self.confidence),
             "probabilities": self.probabilities and {name: _round(each) for name, each in self.probabilities.items()},
             "reason": self.reason,
+            "model": self.model,
         }
 
     def as_row(self, classes: Sequence[str]) -> dict[str, Any]:
@@ -82,7 +84,7 @@ class Answer:
             | box
             | {name: fields[name] for name in ("detection", "label", "confidence")}
             | {f"probability_{name}": _round(probabilities.get(name)) for name in classes}
-            | {"reason": self.reason}
+            | {"reason": self.reason, "model": self.model}
         )
 
 
@@ -162,7 +164,7 @@ def _writing_parquet(path: Path, classes: Sequence[str]) -> Iterator[Write]:
         import pyarrow.parquet as pq
     except ImportError as error:
         raise DataError(
-            "Expected pyarrow, to write Parquet; it is missing; `pip install 'ferrule[parquet]'`."
+            "Expected pyarrow, to write Parquet; it is not installed; install pyarrow (`pip install pyarrow`)."
         ) from error
     schema = _describe_columns(classes)
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
@@ -186,7 +188,7 @@ def _describe_columns(classes: Sequence[str]) -> "pa.Schema":
     import pyarrow as pa
 
     whole, real, text = pa.int64(), pa.float64(), pa.string()
-    kinds = dict.fromkeys(("path", "label", "reason"), text)
+    kinds = dict.fromkeys(("path", "label", "reason", "model"), text)
     kinds |= dict.fromkeys(("row", "frame", "track", "x", "y", "width", "height"), whole)
     return pa.schema([(name, kinds.get(name, real)) for name in Answer().as_row(classes)])
 

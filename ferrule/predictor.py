@@ -3,23 +3,25 @@
 Reading runs ahead in threads, and faces of many pictures go through the network together.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from ferrule.answers import NO_FACE, UNCERTAIN, UNREADABLE, Answer
-from ferrule.errors import DataError
-from ferrule.models import AUTO, open_model
+from ferrule.errors import DataError, ParameterError
+from ferrule.models import AUTO, open_folder, open_model
+from ferrule.portable.model import PortableModel
 from ferrule.samples import IMAGE_SIZE
-from ferrule.sources import Item, Source, read_items
+from ferrule.sources import Item, Source, read_items, read_sources
 
 if TYPE_CHECKING:
     from ferrule.faces.detector import Face, FaceDetector
-    from ferrule.portable.model import PortableModel
 
 _BATCH = 64  # faces that are answered together
 _REASONS = {"no face": "nothing in it is like a face"}  # by what `judge_crops` says
@@ -33,15 +35,15 @@ class Predictor:
         >>> Predictor(crops=True).predict("faces/")                   # pictures that are faces already
         >>> Predictor(abstain=0.9).predict("photo.jpg")               # "uncertain" where it would be right too rarely
 
-    `model` is what `ferrule.models.open_model` takes, or an open model. `abstain` (0.50 to 0.99) is the accuracy that
-    answers shall have, measured on validation images; where the model is not sure enough for it, the label is
-    "uncertain". With `crops`, pictures are faces already, and no detector is asked. One predictor may be used by
-    several threads.
+    `model` is what `ferrule.models.open_model` takes, the path of an exported model's folder, or an open model.
+    `abstain` (0.50 to 0.99) is the accuracy that answers shall have, measured on validation images; where the model is
+    not sure enough for it, the label is "uncertain". With `crops`, pictures are faces already, and no detector is
+    asked. One predictor may be used by several threads. Raises ParameterError for what is none of these.
     """
 
     def __init__(
         self,
-        model: "str | PortableModel" = AUTO,
+        model: str | os.PathLike[str] | PortableModel = AUTO,
         *,
         abstain: float | None = None,
         crops: bool = False,
@@ -49,7 +51,8 @@ class Predictor:
         detector: "FaceDetector | None" = None,
         name: str | None = None,
     ) -> None:
-        self.model = open_model(model, name=name, precision=precision) if isinstance(model, str) else model
+        _check_settings(abstain, detector)
+        self.model = _open(model, name, precision)
         self.rule = None if abstain is None else self.model.abstention(abstain)
         self.crops = crops
         if detector is not None:
@@ -68,29 +71,25 @@ class Predictor:
         `source` is a path (photo, folder, CSV, Parquet, .npy), the bytes of a picture, or an array; see
         `ferrule.sources.read_items`. Raises DataError where there is no such file, or for an array of another kind.
         """
-        return list(self.iterate([source]))
+        return list(self._answer_items(read_items(source, crops=self.crops)))
 
     def iterate(
         self, sources: Sequence[Source], *, progress: Callable[[int], object] | None = None
     ) -> Iterator[Answer]:
         """Yield the answers about several sources, in order, as they come; memory does not grow with their number.
 
-        `progress` is called with how many pictures or rows were looked at since the last call.
+        A path at which there is nothing is an answer too, "unreadable". `progress` is called with how many pictures or
+        rows were looked at since the last call.
         """
-        found: list[_Found] = []
-        for source in sources:
-            for item in read_items(source, crops=self.crops):
-                found += self._look(item)
-                if progress:
-                    progress(1)
-                if len(found) >= _BATCH:
-                    yield from self._answer(found)
-                    found = []
-        yield from self._answer(found)
+        return self._answer_items(read_sources(sources, crops=self.crops), progress)
 
     def predict_crops(self, images: np.ndarray) -> list[Answer]:
-        """Return an answer for each crop, uint8 (n, 48, 48): what is no face at all is told apart from an emotion."""
-        return self._answer([_Found(Answer(row=row), image) for row, image in enumerate(images, 1)])
+        """Return an answer for each crop, uint8 (n, 48, 48): what is no face at all is told apart from an emotion.
+
+        Raises DataError for pixels of another kind.
+        """
+        rows = enumerate(map(_check_crop, images), 1)
+        return self._answer([_Found(Answer(row=row, model=self.model.title), image) for row, image in rows])
 
     def find(self, photo: np.ndarray) -> "tuple[list[Face], np.ndarray]":
         """Return the faces in a photo, uint8 (h, w, 3) RGB, the largest first, and their crops, uint8 (n, 48, 48)."""
@@ -103,11 +102,12 @@ class Predictor:
     def explain(self, crop: np.ndarray, label: str | None = None) -> np.ndarray:
         """Return where a crop, uint8 (48, 48), speaks for `label` (by default what it is taken for) and where against.
 
-        float32 (48, 48) from -1 to 1; see `ferrule.explanation`. Raises DataError for a label that is no class.
+        float32 (48, 48) from -1 to 1; see `ferrule.explanation`. Raises DataError for what is no crop, and for a label
+        that is no class.
         """
         from ferrule.explanation import explain
 
-        return explain(self.model, crop, label)
+        return explain(self.model, _check_crop(crop), label)
 
     def decide(self, answer: Answer, probabilities: np.ndarray) -> Answer:
         """Return `answer` with the calibrated `probabilities` (k,) of its face and the label they give."""
@@ -118,9 +118,20 @@ class Predictor:
         named = dict(zip(self.model.classes, probabilities.tolist(), strict=True))
         return replace(answer, label=label, confidence=confidence, probabilities=named, reason=None)
 
+    def _answer_items(self, items: Iterable[Item], progress: Callable[[int], object] | None = None) -> Iterator[Answer]:
+        found: list[_Found] = []
+        for item in items:
+            found += self._look(item)
+            if progress:
+                progress(1)
+            if len(found) >= _BATCH:
+                yield from self._answer(found)
+                found = []
+        yield from self._answer(found)
+
     def _look(self, item: Item) -> "list[_Found]":
         """Return the faces in a picture, or the answer that there is none."""
-        answer = Answer(item.path, item.row)
+        answer = Answer(item.path, item.row, model=self.model.title)
         if item.reason is not None:
             return [_Found(replace(answer, label=UNREADABLE, reason=item.reason))]
         if item.video is not None:
@@ -162,6 +173,38 @@ class Predictor:
         if fault is not None and answer.box is None:
             return replace(answer, label=NO_FACE, reason=_REASONS.get(fault, fault))
         return self.decide(answer, probabilities)
+
+
+def _check_settings(abstain: object, detector: object) -> None:
+    if not (abstain is None or isinstance(abstain, Real)):
+        raise ParameterError(f"Expected an accuracy, as 0.8, to abstain by; got {abstain!r}; give a number.")
+    if not (detector is None or callable(getattr(detector, "detect", None))):
+        raise ParameterError(
+            f"Expected a detector with detect(photo), as MtcnnDetector(); got {type(detector).__name__}; give one."
+        )
+
+
+def _open(model: str | os.PathLike[str] | PortableModel, name: str | None, precision: str) -> PortableModel:
+    if isinstance(model, str):
+        return open_model(model, name=name, precision=precision)
+    if isinstance(model, os.PathLike):
+        return open_folder(Path(model), precision)
+    if not callable(getattr(model, "probabilities", None)):
+        raise ParameterError(
+            f"Expected a model by its name or folder, or an open one; got {type(model).__name__}; give one of them."
+        )
+    return model
+
+
+def _check_crop(crop: np.ndarray) -> np.ndarray:
+    """Return a crop; raises DataError for what is none."""
+    shape, kind = np.shape(crop), getattr(crop, "dtype", type(crop).__name__)
+    if shape != (IMAGE_SIZE, IMAGE_SIZE) or kind != np.uint8:
+        raise DataError(
+            f"Expected a crop, uint8 ({IMAGE_SIZE}, {IMAGE_SIZE}), grey, as Predictor.find gives them; got {kind} "
+            f"{shape}; find the faces of a photo first."
+        )
+    return crop
 
 
 class _Found(NamedTuple):

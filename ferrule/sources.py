@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 
 import numpy as np
 
 from ferrule.engine import map_chunks, worker_count
-from ferrule.errors import DataError
+from ferrule.errors import DataError, ParameterError
 from ferrule.layouts.damage import DamageError
 from ferrule.layouts.listing import list_files
 from ferrule.layouts.pictures import decode_picture, quiet_opencv, read_picture, resize_image
@@ -27,6 +27,7 @@ ARRAY = ".npy"
 VIDEOS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv", ".3gp", ".ogv")
 
 _CHUNK = 256  # rows
+_CHANNELS = (1, 3, 4)  # of a picture with a third axis: grey, RGB, RGB with transparency
 _AHEAD = 4  # photos that are read before they are looked at: one may take hundreds of megabytes
 
 
@@ -46,8 +47,9 @@ def read_items(source: Source, *, crops: bool) -> Iterator[Item]:
     """Yield what is in a file, a folder (at any depth, in natural order), the bytes of a picture or an array, uint8.
 
     Rows of CSV and Parquet files, and arrays (n, 48, 48), are crops; other pictures are, if `crops`, and else photos.
-    An array is one picture, (h, w) grey or (h, w, 3) RGB, or several, (n, 48, 48) or (n, h, w, 3). Raises DataError
-    where there is no such file, or for an array of another kind.
+    An array is one picture, (h, w) grey or (h, w, 3) RGB, or several, (n, 48, 48) or (n, h, w, 3); grey may have a last
+    axis of 1, and RGB a fourth value, transparency, which is dropped. Raises DataError where there is no such file, for
+    an array of another kind, and for what is none of all these.
     """
     if isinstance(source, np.ndarray):
         yield from _read_array(source, "", crops=crops)
@@ -57,10 +59,25 @@ def read_items(source: Source, *, crops: bool) -> Iterator[Item]:
         yield from _read_files(list_sources(source), crops=crops)
 
 
+def read_sources(sources: Iterable[Source], *, crops: bool) -> Iterator[Item]:
+    """Yield what `read_items` yields of each in turn; paths that follow each other are read ahead as one folder is.
+
+    A path at which there is nothing stops nothing either: it comes with that reason. Raises DataError where `sources`
+    is a single one.
+    """
+    if isinstance(sources, str | bytes | os.PathLike):
+        raise DataError(f"Expected several sources, as a list; got one {type(sources).__name__}; for one use predict.")
+    for of_paths, group in groupby(sources, key=lambda source: not isinstance(source, bytes | np.ndarray)):
+        if of_paths:
+            yield from _read_files(chain.from_iterable(list_files(_as_path(path)) for path in group), crops=crops)
+        else:
+            yield from chain.from_iterable(read_items(source, crops=crops) for source in group)
+
+
 def list_sources(source: str | os.PathLike[str]) -> list[Path]:
     """Return the files that a path stands for; raises DataError where it is none."""
-    path = Path(source).expanduser()
-    if not path.exists():
+    path = _as_path(source)
+    if not _is_there(path):
         raise DataError(f"Expected a file or folder at {path}; there is none; check the path.")
     return list_files(path)
 
@@ -75,6 +92,34 @@ def count_items(source: Source) -> int:
 def is_video(path: Path) -> bool:
     """Tell by its ending whether a file is a video."""
     return path.suffix.lower() in VIDEOS
+
+
+def is_picture(path: Path) -> bool:
+    """Tell by its ending whether a file is taken for a picture: what is no table, array or video is."""
+    return _kind(path) is None
+
+
+def refuse_overwriting(out: Path, sources: Iterable[str | os.PathLike[str]]) -> None:
+    """Raise ParameterError where `out` is one of the files that `sources` stand for, by whatever name or link."""
+    if not out.exists():
+        return
+    if any(file.exists() and file.samefile(out) for source in sources for file in list_sources(source)):
+        raise ParameterError(f"Expected another place than {out}, which is what is read; name another file.")
+
+
+def _as_path(source: object) -> Path:
+    """Return a path, with "~" for the home folder; raises DataError for what is none."""
+    if not isinstance(source, str | os.PathLike):
+        raise DataError(
+            f"Expected a path, bytes or an array; got {type(source).__name__}; for several use iterate, with a list."
+        )
+    path = Path(source)
+    return path if _is_there(path) else path.expanduser()  # a file may well be called "~x"
+
+
+def _is_there(path: Path) -> bool:
+    """Tell whether a path exists; a link that leads nowhere does: in a folder it is one file that cannot be read."""
+    return path.exists() or path.is_symlink()
 
 
 def _count_rows(path: Path) -> int:
@@ -170,7 +215,7 @@ def _read_array(array: np.ndarray, name: str, *, crops: bool) -> Iterator[Item]:
     pictures = _as_pictures(array, name)
     for row, picture in enumerate(pictures, 1):
         place = row if len(pictures) > 1 else None
-        if picture.shape == (IMAGE_SIZE, IMAGE_SIZE) and (crops or array.ndim > 2):
+        if picture.shape == (IMAGE_SIZE, IMAGE_SIZE) and (crops or array.shape[1:3] == picture.shape):
             yield Item(name, place, crop=np.array(picture))
         elif crops:
             yield Item(name, place, crop=_shrink(picture))
@@ -181,12 +226,11 @@ def _read_array(array: np.ndarray, name: str, *, crops: bool) -> Iterator[Item]:
 def _as_pictures(array: np.ndarray, name: str) -> np.ndarray:
     """Return the pictures, (n, 48, 48) or (n, h, w[, 3]); raises DataError where the array is none."""
     if array.dtype == np.uint8 and 2 <= array.ndim <= 4 and array.size:
-        if array.shape[1:] in ((IMAGE_SIZE, IMAGE_SIZE), (IMAGE_SIZE, IMAGE_SIZE, 1)):
-            return array.reshape(-1, IMAGE_SIZE, IMAGE_SIZE)
-        if array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3):
-            return array[np.newaxis]
-        if array.ndim == 4 and array.shape[3] == 3:
-            return array
+        if array.ndim == 2 or array.shape[1:] == (IMAGE_SIZE, IMAGE_SIZE):
+            return array.reshape(-1, *array.shape[-2:])
+        if array.ndim > 2 and array.shape[-1] in _CHANNELS:
+            pictures = array[..., 0] if array.shape[-1] == 1 else array[..., :3]
+            return pictures if array.ndim == 4 else pictures[np.newaxis]
     raise DataError(
         f"Expected uint8 pixels, 0 to 255, of the shape (h, w), (h, w, 3), (n, {IMAGE_SIZE}, {IMAGE_SIZE}) or "
         f"(n, h, w, 3){' in ' + name if name else ''}; got {array.dtype} {array.shape}; convert them first."

@@ -3,20 +3,29 @@
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from ferrule.emotions import EMOTIONS
 from ferrule.errors import DataError
+from ferrule.faces.crops import judge_crops
 from ferrule.files import replacing
 from ferrule.layouts.damage import Reject
 from ferrule.layouts.streaming import stream_images
+from ferrule.sources import refuse_overwriting
 
 if TYPE_CHECKING:
     from ferrule.portable.model import PortableModel
 
 _CHUNK = 256  # rows
+
+
+class Written(NamedTuple):
+    """How often each class was written, and how many of these rows show no face at all."""
+
+    counts: Counter[str]
+    faceless: int
 
 
 def write_submission(
@@ -26,14 +35,16 @@ def write_submission(
     *,
     fill: str | None = None,
     progress: Callable[[int], object] | None = None,
-) -> Counter[str]:
+) -> Written:
     """Write the most likely class of each row of a table of pixels, in order, as its number in fer2013.csv.
 
     Every row gets a number, as it must, however unsure the model is and whether or not a face is there. `fill` is the
-    class for rows that cannot be read; without it the first such row raises DataError and nothing is written. Returns
-    how often each class was written.
+    class for rows that cannot be read; without it the first such row raises DataError and nothing is written. Raises
+    ParameterError where `out` is what is read.
     """
+    refuse_overwriting(out, [source])
     counts: Counter[str] = Counter()
+    faceless = 0
     with replacing(out) as draft, draft.open("w", encoding="ascii") as stream:
         stream.write("emotion\n")
         for chunk in stream_images(source, _CHUNK):
@@ -42,11 +53,12 @@ def write_submission(
             labels |= {reject.row: fill or _refuse(source, reject) for reject in chunk.rejects}
             stream.writelines(f"{EMOTIONS.index(labels[row])}\n" for row in sorted(labels))
             counts.update(labels.values())
+            faceless += sum(fault is not None for fault in judge_crops(chunk.images))
             if progress:
                 progress(len(labels))
         if not counts:
             raise DataError(f"Expected rows of pixels in {source.name}; it has none; get it again.")
-    return counts
+    return Written(counts, faceless)
 
 
 def _refuse(source: Path, reject: Reject) -> str:

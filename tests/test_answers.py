@@ -28,6 +28,7 @@ SURE = Answer(
     label="happy",
     confidence=0.7,
     probabilities={"happy": 0.7, "sad": 0.1 + 1e-9, "neutral": 0.2},
+    model="ferrule version 3 (champion)",
 )
 ANSWERS = [
     SURE,
@@ -49,6 +50,7 @@ def test_json_has_what_the_issue_asks_for_and_of_the_place_what_applies():
         "confidence": 0.7,
         "probabilities": {"happy": 0.7, "sad": 0.1, "neutral": 0.2},
         "reason": None,
+        "model": "ferrule version 3 (champion)",
     }
     assert json.loads(to_json(ANSWERS[1]))["row"] == 3
     assert {"frame", "seconds", "track"} <= json.loads(to_json(ANSWERS[2])).keys()
@@ -78,6 +80,7 @@ def test_every_form_holds_every_answer(form, tmp_path):
     assert table["probability_neutral"].tolist()[:2] == [0.2, 0.4]
     assert table.loc[0, ["x", "y", "width", "height"]].tolist() == [1, 2, 30, 40]
     assert table["reason"][3] == ANSWERS[3].reason
+    assert table["model"][0] == SURE.model
 
 
 def test_an_empty_file_has_its_header(tmp_path):

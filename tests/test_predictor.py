@@ -173,7 +173,7 @@ def test_uncertain_where_the_rule_says_so(model):
         Predictor(model, abstain=0.3)
 
 
-@pytest.mark.parametrize("shape", [(0, 48, 48), (48,), (4, 50, 60), (1, 2, 3, 4, 5), (10, 10, 4)], ids=str)
+@pytest.mark.parametrize("shape", [(0, 48, 48), (48,), (4, 50, 60), (1, 2, 3, 4, 5), (10, 10, 2)], ids=str)
 def test_arrays_of_another_shape_are_one_sentence(of_crops, shape):
     with pytest.raises(DataError, match="Expected uint8 pixels"):
         of_crops.predict(np.zeros(shape, np.uint8))
@@ -195,6 +195,13 @@ def test_arrays_of_another_type_are_one_sentence(of_crops):
         ((2, 60, 50, 3), False, [("photo", (60, 50, 3))] * 2),
         ((2, 48, 48, 1), False, [("crop", (48, 48))] * 2),
         ((48, 48, 3), False, [("photo", (48, 48, 3))]),
+        ((60, 50, 4), False, [("photo", (60, 50, 3))]),
+        ((60, 50, 1), False, [("photo", (60, 50, 3))]),
+        ((48, 48, 1), False, [("photo", (48, 48, 3))]),
+        ((48, 48, 1), True, [("crop", (48, 48))]),
+        ((60, 50, 4), True, [("crop", (48, 48))]),
+        ((2, 60, 50, 4), False, [("photo", (60, 50, 3))] * 2),
+        ((2, 60, 50, 1), True, [("crop", (48, 48))] * 2),
     ],
 )
 def test_what_an_array_is_taken_for(shape, crops, expected):
@@ -216,6 +223,67 @@ def test_a_path_that_is_not_there_is_one_sentence(of_crops, tmp_path):
         of_crops.predict(tmp_path / "nothing.jpg")
 
 
+def test_transparency_and_a_last_axis_of_one_change_nothing(of_photos, of_crops, photos):
+    photo = photos["portrait"]
+    clear = np.dstack([photo, np.zeros(photo.shape[:2], np.uint8)])
+    assert of_photos.predict(clear) == of_photos.predict(photo) == of_photos.predict(photo[..., ::-1][..., ::-1])
+    assert of_crops.predict(CROPS[0][..., np.newaxis]) == of_crops.predict(CROPS[0])
+
+
+@pytest.mark.parametrize("source", [["a.png"], None, 3, {"a.png"}], ids=str)
+def test_what_is_no_source_is_one_sentence(of_photos, source):
+    given = type(source).__name__
+    with pytest.raises(DataError, match=f"Expected a path, bytes or an array; got {given}; for several use iterate"):
+        of_photos.predict(source)
+    with pytest.raises(DataError, match="Expected a path, bytes or an array"):
+        list(of_photos.iterate([source]))
+
+
+def test_iterate_wants_several_sources(of_photos, tmp_path):
+    for source in ("a.png", tmp_path / "a.png", b"png"):
+        with pytest.raises(DataError, match="Expected several sources, as a list; got one"):
+            list(of_photos.iterate(source))
+
+
+def test_of_several_paths_one_that_is_not_there_is_an_answer(of_crops, tmp_path):
+    write_pictures(tmp_path, {"a.png": CROPS[0], "b.png": CROPS[1]})
+    missing = ["no.jpg", "no.csv", "no.parquet", "no.npy", "no.mp4", "no/folder"]
+    answers = list(of_crops.iterate([tmp_path / name for name in ("a.png", *missing, "b.png")]))
+    assert [answer.label == UNREADABLE for answer in answers] == [False, *[True] * 6, False]
+    assert [answer.path for answer in answers[1:-1]] == [str(tmp_path / name) for name in missing]
+    assert all(answer.reason for answer in answers[1:-1])
+
+
+def test_what_is_no_crop_is_one_sentence(of_crops, photos):
+    assert of_crops.explain(CROPS[0]).shape == (48, 48)
+    for wrong in (photos["portrait"], CROPS[0].astype(float), CROPS[:1], CROPS[0].tolist(), None):
+        with pytest.raises(DataError, match=r"Expected a crop, uint8 \(48, 48\)"):
+            of_crops.explain(wrong)
+        with pytest.raises(DataError, match=r"Expected a crop, uint8 \(48, 48\)"):
+            of_crops.predict_crops([CROPS[0], wrong])
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"abstain": "x"}, "Expected an accuracy, as 0.8, to abstain by; got 'x'"),
+        ({"abstain": float("nan")}, "Expected an accuracy"),
+        ({"detector": 3}, "Expected a detector with .*; got int"),
+        ({"model": 3}, "Expected a model by its name or folder, or an open one; got int"),
+        ({"model": None}, "got NoneType"),
+    ],
+)
+def test_wrong_settings_are_one_sentence_at_once(settings, words):
+    with pytest.raises(ParameterError, match=words):
+        Predictor(**{"model": "pretrained", **settings})
+
+
+def test_every_answer_says_which_model_was_asked(model, of_crops, of_photos, photos, tmp_path):
+    told = [*of_photos.predict(photos["friends"]), *of_photos.predict(photos["landscape"]), *of_crops.predict(CROPS)]
+    told += [*of_crops.predict_crops(CROPS[:1]), *of_crops.iterate([tmp_path / "nothing.png"])]
+    assert {answer.model for answer in told} == {model.title}
+
+
 def test_which_model(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
@@ -224,8 +292,26 @@ def test_which_model(tmp_path, monkeypatch):
     assert open_model(str(PRETRAINED)).classes == EMOTIONS
     with pytest.raises(RegistryError):
         open_model("champion")
-    with pytest.raises(DataError, match=r"Expected bundle\.json"):
+    with pytest.raises(DataError, match=r"Expected bundle\.json in no/such/folder; there is no such folder"):
         open_model("no/such/folder")
+    (tmp_path / "mine").mkdir()
+    for which in ("mine", "./mine", "."):
+        with pytest.raises(DataError, match=r"Expected bundle\.json in .*; this folder holds no exported model"):
+            open_model(which)
+
+
+def test_the_folder_of_a_model_may_be_a_path(tmp_path):
+    answers = [Predictor(folder, crops=True).predict_crops(CROPS[:2]) for folder in (PRETRAINED, str(PRETRAINED))]
+    assert answers[0] == answers[1]
+    with pytest.raises(DataError, match="nothing"):
+        Predictor(tmp_path / "nothing")
+
+
+def test_several_sources_are_answered_in_the_order_they_are_named_in(of_crops, tmp_path):
+    write_pictures(tmp_path, {"f/2.png": CROPS[0], "f/10.png": CROPS[1], "a.png": CROPS[2]})
+    sources = [tmp_path / "f", CROPS[3], tmp_path / "a.png", str(tmp_path / "a.png"), (tmp_path / "a.png").read_bytes()]
+    names = [answer.path.rpartition("/")[2] for answer in of_crops.iterate(sources)]
+    assert names == ["2.png", "10.png", "", "a.png", "a.png", ""]
 
 
 def test_predicting_imports_no_heavy_library(tmp_path):

@@ -112,7 +112,7 @@ def test_without_pyarrow_all_but_parquet_is_read(tmp_path):
     images, told = done.stdout.splitlines()
     assert images == "12"
     assert told.startswith(
-        "Expected pyarrow, to read new.parquet; it is not installed; `pip install 'ferrule[parquet]'`"
+        "Expected pyarrow, to read new.parquet; it is not installed; install pyarrow (`pip install pyarrow`)."
     )
 
 

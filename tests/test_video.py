@@ -204,6 +204,19 @@ def test_what_is_no_video_is_one_sentence(tmp_path, predictor):
     (tmp_path / "clip.mp4").write_bytes(b"")
     with pytest.raises(DataError, match="an empty file"):
         analyse_video(tmp_path / "clip.mp4", predictor)
+    for source in (None, 1.5, [tmp_path / "clip.mp4"]):
+        with pytest.raises(DataError, match="Expected the path of a video, or the number of a webcam; got"):
+            analyse_video(source, predictor)
+
+
+def test_paths_may_be_text(clip, predictor, tmp_path):
+    out, timeline = str(tmp_path / "out.avi"), str(tmp_path / "timeline.svg")
+    result = analyse_video(str(clip), predictor, max_seconds=0.3, annotate=out)
+    assert (result.name, result.answers[0].model) == (str(clip), predictor.model.title)
+    write_timeline(result, timeline)
+    assert {path.name for path in tmp_path.iterdir()} == {"out.avi", "timeline.svg"}
+    with pytest.raises(ParameterError, match="another place"):
+        analyse_video(str(clip), predictor, annotate=str(clip))
 
 
 def test_videos_need_no_heavy_library():

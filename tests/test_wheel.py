@@ -134,4 +134,4 @@ def test_a_parquet_says_what_it_needs(environment, tmp_path):
         [environment / "ferrule", "predict", "faces.parquet"], cwd=tmp_path, capture_output=True, text=True
     )
     assert done.returncode == 1
-    assert "pip install 'ferrule[parquet]'" in done.stderr
+    assert "pip install pyarrow" in done.stderr

@@ -3,20 +3,29 @@
 Answers go to standard output or a file; which model gave them, how far it got and what came of it to standard error.
 """
 
+import math
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ferrule.commands.telling import count_labels, describe_model, progress_bar, tabulate_curve, tell
+from ferrule.commands.telling import (
+    count_labels,
+    describe_model,
+    describe_small,
+    describe_undrawn,
+    progress_bar,
+    tabulate_curve,
+    tell,
+)
 from ferrule.emotions import EMOTIONS
-from ferrule.errors import DataError
+from ferrule.errors import DataError, ParameterError
 
 if TYPE_CHECKING:
     from ferrule.answers import Answer
@@ -67,6 +76,13 @@ class Request:
         return [path.suffix.lower() in (".csv", ".parquet") for path in self.paths] == [True]
 
     @property
+    def is_drawable(self) -> bool:
+        """Whether there are, or may be, pictures to draw into."""
+        from ferrule.sources import is_picture
+
+        return any(path.is_dir() or is_picture(path) for path in self.paths)
+
+    @property
     def out_form(self) -> str | None:
         """The form of the file of answers, if there is one: of one CSV to another a submission, unless told otherwise.
 
@@ -80,8 +96,25 @@ class Request:
         return SUBMISSION if self.is_table and form == "csv" and self.paths[0].suffix.lower() == ".csv" else form
 
 
+class Share(click.FloatRange):
+    """A number within a range; "nan", which no range of click keeps out, is none."""
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> float:
+        """Return the number; fails for what is none, or out of range."""
+        number = super().convert(value, parameter, context)
+        if math.isnan(number):
+            self.fail(f"{value} is not in the range {self.min}<=x<={self.max}.", parameter, context)
+        return float(number)
+
+
 @click.command()
-@click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path(exists=True, path_type=Path))
+@click.argument(
+    "paths",
+    nargs=-1,
+    metavar="[PATH]...",
+    type=click.Path(exists=True, path_type=Path),
+    callback=lambda _context, _parameter, paths: tuple(dict.fromkeys(paths)),
+)
 @click.option("--crops", is_flag=True, help="Pictures are faces already: no faces are looked for in them.")
 @click.option("--webcam", type=click.IntRange(min=0), metavar="N", help="Look at the webcam N (0: the first).")
 @click.option(
@@ -97,7 +130,7 @@ class Request:
 @click.option("--int8", is_flag=True, help="Compute in 8 bits: faster, a little less accurate.")
 @click.option(
     "--abstain",
-    type=click.FloatRange(0.5, 0.99),
+    type=Share(0.5, 0.99),
     metavar="P",
     help="Answer 'uncertain' where that is needed for a share P of the answers to be right (0.50 to 0.99).",
 )
@@ -114,9 +147,7 @@ class Request:
 @click.option("--fill", type=click.Choice(EMOTIONS), help="In a submission: the class of rows that cannot be read.")
 @click.option("--annotate", type=_PATH, metavar="OUT", help="Draw boxes and bars: a file for one photo, else a folder.")
 @click.option("--explain", type=_PATH, metavar="OUT", help="Draw what speaks for and against each answer.")
-@click.option(
-    "--threshold", type=click.FloatRange(0, 1), metavar="P", help="How sure the detector must be that it is a face."
-)
+@click.option("--threshold", type=Share(0, 1), metavar="P", help="How sure the detector must be that it is a face.")
 @click.option("--min-face", type=click.IntRange(min=1), metavar="PIXELS", help="The smallest face to look for.")
 @click.option("--rate", type=float, metavar="HZ", help="Of a video: frames a second that are looked at.")
 @click.option("--smoothing", type=float, metavar="SECONDS", help="Of a video: probabilities are smoothed over these.")
@@ -127,7 +158,14 @@ def predict(**options: Any) -> None:
 
     Exit 0 where something could be read, 1 where nothing could, 2 on a wrong option or path.
     """
-    request = Request(**options)
+    try:
+        carry_out(Request(**options))
+    except ParameterError as error:  # the value of an option, wherever it was found to be wrong
+        raise click.UsageError(str(error)) from error
+
+
+def carry_out(request: Request) -> None:
+    """Do what was asked for; raises UsageError or ParameterError for wrong options, DataError for what is not read."""
     check_request(request)
     predictor = open_predictor(request)
     tell(describe_model(predictor))
@@ -144,10 +182,13 @@ def predict(**options: Any) -> None:
 
 
 def check_request(request: Request) -> None:
-    """Raise UsageError for options that do not go together, ParameterError for an --out that ends like no form."""
+    """Raise UsageError for options that do not go together, ParameterError for an output that cannot be what it is."""
+    from ferrule.commands.outputs import check_outputs
+
     for sentence, wrong in _list_faults(request):
         if wrong:
             raise click.UsageError(sentence)
+    check_outputs(request)
 
 
 def open_predictor(request: Request) -> "Predictor":
@@ -169,18 +210,24 @@ def open_predictor(request: Request) -> "Predictor":
 def predict_pictures(request: Request, predictor: "Predictor") -> None:
     """Answer about everything but a single video; raises DataError where nothing could be read."""
     from ferrule.answers import UNREADABLE, tabulate
+    from ferrule.sources import is_picture, list_sources
 
+    files = list(dict.fromkeys(chain.from_iterable(map(list_sources, request.paths))))
     shown: list[Answer] = []
     counts: Counter[str] = Counter()
     drawers = list(_open_drawers(request, predictor))
-    with _opened_output(request, predictor) as show, _progress(request) as advance:
-        found = predictor.iterate(request.paths, progress=advance)
-        for (path, *place), group in groupby(found, key=lambda answer: (answer.path, answer.row, answer.frame)):
+    if drawers and (others := [file for file in files if not is_picture(file)]):
+        tell(describe_undrawn(others))
+    if not request.crops and (told := describe_small([file for file in files if is_picture(file)])):
+        tell(told)
+    with _opened_output(request, predictor) as show, _progress(request, files) as advance:
+        found = predictor.iterate(files, progress=advance)
+        for (path, _, _), group in groupby(found, key=lambda answer: (answer.path, answer.row, answer.frame)):
             answers = list(group)
             show(answers)
             shown += answers[: _SHOWN - len(shown)]
             counts.update(answer.label for answer in answers)
-            if place == [None, None] and answers[0].label != UNREADABLE and Path(path).is_file():
+            if is_picture(Path(path)) and answers[0].label != UNREADABLE and Path(path).is_file():
                 for draw in drawers:
                     draw(Path(path), answers)
         if counts.total() == counts[UNREADABLE]:
@@ -197,10 +244,10 @@ def submit(request: Request, predictor: "Predictor") -> None:
     from ferrule.submission import write_submission
 
     assert request.out is not None, "check_request sees to it"
-    with _progress(request) as advance:
-        counts = write_submission(request.paths[0], request.out, predictor.model, fill=request.fill, progress=advance)
-    told = count_labels(counts, EMOTIONS)
-    tell(f"{told} {request.out} is a submission, with the column emotion alone; --format csv gives the whole table.")
+    with _progress(request, request.paths) as advance:
+        written = write_submission(request.paths[0], request.out, predictor.model, fill=request.fill, progress=advance)
+    tell(f"{count_labels(written.counts, EMOTIONS)} Rows that show no face: {written.faceless:,}.")
+    tell(f"{request.out} is a submission, with the column emotion alone; --format csv gives the whole table.")
 
 
 def _list_faults(request: Request) -> "Iterator[tuple[str, bool]]":
@@ -212,10 +259,14 @@ def _list_faults(request: Request) -> "Iterator[tuple[str, bool]]":
     timed = any(each is not None for each in (request.rate, request.smoothing, request.seconds, request.timeline))
     told = "Expected --rate, --smoothing, --seconds and --timeline with one video, or a webcam, alone; leave them out."
     yield told, timed and not watched
+    told = "Expected --timeline with a file that ends with .svg; rename it."
+    yield told, request.timeline is not None and request.timeline.suffix.lower() != ".svg"
     yield (
         "Expected --explain with pictures; a video has none to explain; leave it out.",
         watched and bool(request.explain),
     )
+    told = "Expected --crops with pictures; in a video faces are always looked for; leave it out."
+    yield told, watched and request.crops
     yield "Expected --out FILE with --format; there is none; name it.", bool(request.form) and request.out is None
     yield "Expected --fill with a submission, which this is not; leave it out.", bool(request.fill) and not submission
     more = bool(request.abstain or request.as_json or request.annotate or request.explain)
@@ -225,6 +276,8 @@ def _list_faults(request: Request) -> "Iterator[tuple[str, bool]]":
         "Expected one CSV or Parquet file of pixels to make a submission of; name it.",
         submission and not request.is_table,
     )
+    told = "Expected --annotate and --explain with pictures; there are none (of videos, one alone can be annotated); "
+    yield f"{told}leave them out.", bool(request.annotate or request.explain) and not (request.is_drawable or watched)
 
 
 @contextmanager
@@ -246,13 +299,13 @@ def _opened_output(request: Request, predictor: "Predictor") -> "Iterator[Callab
         yield show
 
 
-def _progress(request: Request) -> "AbstractContextManager[Callable[[int], object] | None]":
+def _progress(request: Request, paths: Sequence[Path]) -> "AbstractContextManager[Callable[[int], object] | None]":
     """Return the bar; there is none where answers are written to the same terminal as they come."""
     from ferrule.sources import count_items
 
     if request.as_json and sys.stdout.isatty():
         return nullcontext()
-    return progress_bar(lambda: sum(map(count_items, request.paths)))
+    return progress_bar(lambda: sum(map(count_items, paths)))
 
 
 def _open_drawers(request: Request, predictor: "Predictor") -> "Iterator[Callable[[Path, Sequence[Answer]], None]]":

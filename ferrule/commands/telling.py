@@ -1,8 +1,10 @@
 """What is said of a model and of many answers: sentences on standard error, so that standard output stays clean."""
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -11,6 +13,7 @@ if TYPE_CHECKING:
     from ferrule.predictor import Predictor
 
 _REDRAWS = 200  # of a bar
+_SMALL_SIDE, _SMALL_BYTES = 64, 1 << 15  # pixels and bytes: 64×64 pixels take 16 kB even unpacked
 _TARGETS = (0.8, 0.9)  # accuracies whose coverage is told with the curve
 
 
@@ -59,6 +62,21 @@ def count_labels(counts: Mapping[str, int], classes: Sequence[str]) -> str:
     return f"{total:,} answer{'s' * (total != 1)}: {told}."
 
 
+def describe_undrawn(files: Sequence[Path]) -> str:
+    """Say that nothing is drawn into these, which are no pictures."""
+    more = f" and {len(files) - 1:,} more" if len(files) > 1 else ""
+    return f"Nothing is drawn into videos, tables and arrays among pictures: {files[0]}{more}; a video alone can be."
+
+
+def describe_small(pictures: Sequence[Path]) -> str | None:
+    """Say so where most of these files are as small as faces that were cut out already; None where they are not."""
+    sizes = Counter(size for size in map(_measure, pictures) if size and max(size) <= _SMALL_SIDE)
+    if 2 * sizes.total() <= len(pictures):
+        return None
+    [((width, height), _)] = sizes.most_common(1)
+    return f"Most of these pictures are as small as {width}×{height}: if they are faces already, use --crops."
+
+
 def percent(share: float | None) -> str:
     """Return a share as "93.1 %"."""
     return f"{100 * (share or 0):.1f} %"
@@ -88,3 +106,13 @@ def clock() -> Iterator[Callable[[float, float | None], object] | None]:
 
     yield show
     tell("")
+
+
+def _measure(picture: Path) -> tuple[int, int] | None:
+    """Return width and height as a file states them; None for a large file, and for one that cannot be read."""
+    from ferrule.layouts.dimensions import read_size
+
+    try:
+        return read_size(picture.read_bytes()) if picture.stat().st_size <= _SMALL_BYTES else None
+    except OSError:
+        return None

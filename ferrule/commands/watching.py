@@ -1,5 +1,6 @@
 """The part of `ferrule predict` that is about one video or the webcam: faces are followed through time."""
 
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,6 @@ from ferrule.video import VideoResult, analyse_video, write_timeline
 if TYPE_CHECKING:
     from ferrule.commands.predict import Request
     from ferrule.predictor import Predictor
-
-_NAMED = 3  # classes of a face, on average
 
 
 def predict_video(request: "Request", predictor: "Predictor", source: Path | int) -> None:
@@ -32,20 +31,18 @@ def predict_video(request: "Request", predictor: "Predictor", source: Path | int
     elif not request.out:
         click.echo(tabulate_tracks(result))
     faces = f"{len(result.tracks)} face{'s' * (len(result.tracks) != 1)}"
-    told = f"{result.name}: {faces} in {result.seconds:.1f} s, looked at {result.looks:,} times."
+    frames = f"{result.looks:,} frame{'s' * (result.looks != 1)}"
+    told = f"{result.name}: {faces} in {result.seconds:.1f} s; looked at {frames}."
     tell(" ".join([told, *result.notes]))
 
 
 def tabulate_tracks(result: VideoResult) -> str:
-    """Return a table for a terminal, a line a face."""
+    """Return a table for a terminal, a line a face: what was answered, in what share of the looks at it."""
+    said: dict[int | None, Counter[str]] = defaultdict(Counter)
+    for answer in result.answers:
+        said[answer.track][answer.label] += 1
     rows = []
     for track in result.tracks:
-        ranked = sorted(track.probabilities.items(), key=lambda pair: -pair[1])[:_NAMED]
-        average = ", ".join(f"{name} {percent(value)}" for name, value in ranked)
-        seen = f"{track.first:.1f} to {track.last:.1f} s"
-        rows.append(
-            [str(track.number), seen, track.label, percent(track.uncertain) if track.uncertain else "", average]
-        )
-    return (
-        "\n".join(align(["face", "seen", "mostly", "uncertain", "on average"], rows)) if rows else "No face was found."
-    )
+        answered = ", ".join(f"{label} {percent(n / track.looks)}" for label, n in said[track.number].most_common())
+        rows.append([str(track.number), f"{track.first:.1f} to {track.last:.1f} s", f"{track.looks:,}", answered])
+    return "\n".join(align(["face", "seen", "looks", "answered"], rows)) if rows else "No face was found."

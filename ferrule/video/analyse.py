@@ -1,5 +1,6 @@
 """A video from end to end: its frames sampled, faces found, followed and named, and what came of it as a result."""
 
+import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
@@ -11,8 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ferrule.answers import NO_FACE, UNCERTAIN, Answer
-from ferrule.errors import ParameterError
+from ferrule.errors import DataError, ParameterError
 from ferrule.predictor import Predictor
+from ferrule.sources import refuse_overwriting
 from ferrule.video.annotated import draw_frames
 from ferrule.video.files import check_ending, record_frames, write_video
 from ferrule.video.frames import Frame, Video, replay, sample_frames, steady_rate, usual_step
@@ -69,13 +71,13 @@ class VideoResult:
 
 
 def analyse_video(
-    source: Path | int | Video,
+    source: str | os.PathLike[str] | int | Video,
     predictor: Predictor,
     *,
     rate: float = RATE,
     smoothing: float = SMOOTHING,
     max_seconds: float | None = None,
-    annotate: Path | None = None,
+    annotate: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> VideoResult:
     """Look at a file, or at the webcam of that number until Ctrl-C or `max_seconds`, and return what was seen.
@@ -87,21 +89,23 @@ def analyse_video(
     Raises DataError for what is no video, or an empty one, and ParameterError for settings out of range.
     """
     _check_settings(rate, smoothing, max_seconds)
-    if annotate:
-        _check_copy(annotate, source)
+    source = _name_source(source)
+    copy = None if annotate is None else Path(annotate)
+    if copy:
+        _check_copy(copy, source)
     with source if isinstance(source, Video) else Video.open(source) as video, TemporaryDirectory() as folder:
         total = min(filter(None, (video.seconds, max_seconds)), default=None)
         frames, kept = video.frames(max_seconds), Path(folder) / _RECORDING
-        if video.live and annotate:
+        if video.live and copy:
             frames = record_frames(frames, kept, _CAMERA_RATE)
         looks = _look(frames, predictor, rate, lambda seconds: progress and progress(seconds, total), live=video.live)
         answers = _answer(looks, predictor, video.name, smoothing)
         step = usual_step([look.seconds for look in looks]) or 1 / rate
-        if annotate:
+        if copy:
             evenly = steady_rate(video.times)
             again = replay(source if isinstance(source, Path) else kept, video.times)
             drawn = draw_frames(again, answers, rate=evenly, step=step)
-            write_video(drawn, annotate, evenly, lambda seconds: progress and progress(seconds, video.times[-1]))
+            write_video(drawn, copy, evenly, lambda seconds: progress and progress(seconds, video.times[-1]))
     note = video.ended_early()
     return VideoResult(
         name=video.name,
@@ -147,10 +151,19 @@ def _check_settings(rate: float, smoothing: float, max_seconds: float | None) ->
         raise ParameterError(f"Expected to read more than 0 seconds; got {max_seconds}; leave it out to read all.")
 
 
-def _check_copy(annotate: Path, source: Path | int | Video) -> None:
-    check_ending(annotate)
-    if isinstance(source, Path) and annotate.exists() and source.exists() and annotate.samefile(source):
-        raise ParameterError(f"Expected another place than {source}, which is what is read; name another file.")
+def _name_source(source: object) -> Path | int | Video:
+    if isinstance(source, str | os.PathLike):
+        return Path(source)
+    if isinstance(source, int | Video):
+        return source
+    given = type(source).__name__
+    raise DataError(f"Expected the path of a video, or the number of a webcam; got {given}; name one.")
+
+
+def _check_copy(copy: Path, source: Path | int | Video) -> None:
+    check_ending(copy)
+    if isinstance(source, Path):
+        refuse_overwriting(copy, [source])
 
 
 def _look(
@@ -188,7 +201,7 @@ def _answer(looks: Sequence[_Look], predictor: Predictor, name: str, smoothing: 
     steady = iter(probabilities)
     answers = []
     for look in looks:
-        answer = Answer(name, frame=look.frame, seconds=look.seconds)
+        answer = Answer(name, frame=look.frame, seconds=look.seconds, model=predictor.model.title)
         if not look.tracks:
             answers.append(replace(answer, label=NO_FACE, reason="no face was found"))
         for box, detection, track in zip(look.boxes, look.detections, look.tracks, strict=True):

@@ -4,6 +4,7 @@ Above, the probabilities of all classes, stacked; below them, what was answered,
 It is light or dark as the reader's screen is, and shows nobody.
 """
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -52,9 +53,9 @@ _HATCH = (
 )
 
 
-def write_timeline(result: VideoResult, path: Path) -> None:
+def write_timeline(result: VideoResult, path: str | os.PathLike[str]) -> None:
     """Write the timeline of `result` as an SVG, which appears whole or not at all."""
-    with replacing(path) as draft:
+    with replacing(Path(path)) as draft:
         draft.write_text(draw_timeline(result), encoding="utf-8")
 
 

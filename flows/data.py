@@ -62,7 +62,9 @@ def fetch_kaggle_data(root: Path, slug: str) -> str:
     try:
         import kagglehub
     except ModuleNotFoundError as error:
-        raise DataError("Expected kagglehub, which is not installed; run `pip install -e '.[kaggle]'` in the checkout.") from error
+        raise DataError(
+            "Expected kagglehub, which is not installed; run `pip install -e '.[kaggle]'` in the checkout."
+        ) from error
     # An owner/name is a dataset; a bare name is a competition, whose data asks for an account that has joined it.
     fetch = kagglehub.dataset_download if "/" in slug else kagglehub.competition_download
     try:

@@ -17,7 +17,7 @@ demo: $(VENV)/demo.stamp  ## Set up, then run everything on the embedded sample
 	$(BIN)/ferrule run
 
 test: lint  ## Set up, then lint, type-check and test
-	$(BIN)/pytest --numprocesses 2 --dist loadfile -m "not slow and not real_data and not torch"
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "not slow and not real_data and not torch"
 
 bench: $(VENV)/demo.stamp  ## Measure Ferrule beside other ways to the same; writes bench/results.json
 	-@$(MAKE) --no-print-directory $(FER)/fer.stamp

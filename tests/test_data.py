@@ -208,7 +208,7 @@ def test_s3_as_remote_gives_the_same_bytes_back(project, csv, monkeypatch):
 
 def test_kaggle_without_its_extra_names_the_extra(project, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "kagglehub", None)
-    with pytest.raises(DataError, match=r"ferrule\[kaggle\]"):
+    with pytest.raises(DataError, match=r"\[kaggle\]"):
         fetch_kaggle_data(project, "msambare/fer2013")
 
 

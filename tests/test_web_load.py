@@ -30,7 +30,7 @@ def test_two_hundred_clients_at_once_are_all_answered(address, seconds):
 
 
 def test_what_is_too_much_is_told_at_once_to_come_again(address):
-    load = put(address, 700, 3)
+    load = put(address, 700, 10)  # long enough for a loaded machine to accept them all
     assert set(load.statuses) == {200, 503}
     assert load.statuses[200] > 0
 

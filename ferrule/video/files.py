@@ -10,7 +10,7 @@ import cv2
 from ferrule.errors import DataError, ParameterError
 from ferrule.files import replacing
 from ferrule.layouts.pictures import quiet_opencv
-from ferrule.video.frames import Frame, name_for_ffmpeg, open_capture, quiet_ffmpeg
+from ferrule.video.frames import Frame, name_for_ffmpeg, open_capture
 
 # What OpenCV's wheels can write everywhere: MPEG-4 for players, VP8 for browsers, JPEGs for anything.
 _CODECS = {".mp4": "mp4v", ".m4v": "mp4v", ".mov": "mp4v", ".mkv": "mp4v", ".webm": "VP80", ".avi": "MJPG"}
@@ -56,7 +56,6 @@ def record_frames(frames: Iterable[Frame], path: Path, rate: float) -> Generator
 
 
 def _open_writer(path: Path, size: tuple[int, int], rate: float) -> cv2.VideoWriter:
-    quiet_ffmpeg()
     code = cv2.VideoWriter.fourcc(*_CODECS[path.suffix.lower()])
     with quiet_opencv(), _hush():
         writer = cv2.VideoWriter(name_for_ffmpeg(path), cv2.CAP_FFMPEG, code, rate, size)

@@ -1,7 +1,6 @@
 """Frames of a video file or a webcam: each with its time, read one after the other, never all in memory."""
 
 import math
-import os
 import time
 from array import array
 from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -166,7 +165,6 @@ def steady_frames(frames: Iterable[Frame], rate: float) -> Iterator[Frame]:
 
 def open_capture(path: Path) -> cv2.VideoCapture:
     """Let FFmpeg open a file by its full path, so that no name is taken for an address or a pattern."""
-    quiet_ffmpeg()
     return cv2.VideoCapture(name_for_ffmpeg(path.resolve()), cv2.CAP_FFMPEG)
 
 
@@ -178,11 +176,6 @@ def name_for_ffmpeg(path: Path) -> str:
     except UnicodeEncodeError as error:
         raise DataError(f"Expected a path that is text in UTF-8; got {name!a}; rename the file or folder.") from error
     return name
-
-
-def quiet_ffmpeg() -> None:
-    """Keep FFmpeg from the terminal: what is wrong is said in our sentences. OpenCV asks once, at its first use."""
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET
 
 
 def _open_camera(number: int) -> cv2.VideoCapture:

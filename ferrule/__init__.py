@@ -20,7 +20,7 @@ __all__ = ["Answer", "Predictor", "__version__"]
 MAX_PIXELS = 100_000_000  # of a picture; files that state more are not decoded
 # And none that lie: OpenCV reads this when it is loaded. A program that has loaded it before has OpenCV's own, 2**30.
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))
-# FFmpeg's remarks go to the terminal unless OpenCV finds this at its first video; what is wrong is said in our sentences.
+# FFmpeg would write to the terminal unless OpenCV finds this at its first video; what is wrong is said in sentences.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET
 
 

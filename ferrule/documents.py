@@ -1,9 +1,21 @@
-"""Markdown tables, and documents into which a command writes them, between two marks."""
+"""Shares and scores in words, Markdown tables, and documents into which a command writes them, between two marks."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ferrule.errors import WorkflowError
+
+
+def say_share(share: float, digits: int = 1) -> str:
+    """Return a share as "92.4 %"."""
+    return f"{100 * share:.{digits}f} %"
+
+
+def say_score(estimate: Mapping[str, Any]) -> str:
+    """Return a share, `value`, with its interval, `low` to `high`, as "68.5 % (66.9 to 70.0)"."""
+    value, low, high = (100 * estimate[part] for part in ("value", "low", "high"))
+    return f"{value:.1f} % ({low:.1f} to {high:.1f})"
 
 
 def write_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -3,7 +3,7 @@
 Each part in turn is blurred away, and the map shows how much less (or more) likely that makes the class: occlusion
 sensitivity (Zeiler & Fergus 2014, "Visualizing and Understanding Convolutional Networks"). The network's own account,
 what each position of its last features adds to the class (Zhou et al. 2016), costs nothing but explains less: what is
-deleted by it changes the answer later (docs/predict.md).
+deleted by it changes the answer later (docs/decisions.md).
 """
 
 from collections.abc import Sequence

@@ -96,8 +96,7 @@ class Predictor:
         from ferrule.faces.crops import crop_face
 
         faces = self.detector.detect(photo)
-        crops = [crop_face(photo, face) for face in faces]
-        return faces, np.array(crops, np.uint8).reshape(-1, IMAGE_SIZE, IMAGE_SIZE)
+        return faces, _stack(crop_face(photo, face) for face in faces)
 
     def explain(self, crop: np.ndarray, label: str | None = None) -> np.ndarray:
         """Return where a crop, uint8 (48, 48), speaks for `label` (by default what it is taken for) and where against.
@@ -159,20 +158,16 @@ class Predictor:
         """Return the answers; crops that no detector has looked at are judged first."""
         from ferrule.faces.crops import judge_crops
 
-        crops = [each.crop for each in found if each.crop is not None]
-        if not crops:
-            return [each.answer for each in found]
-        images = np.stack(crops)
-        judged, probabilities = iter(judge_crops(images)), iter(self.model.probabilities(images))
-        return [
-            each.answer if each.crop is None else self._name(each.answer, next(judged), next(probabilities))
-            for each in found
-        ]
-
-    def _name(self, answer: Answer, fault: str | None, probabilities: np.ndarray) -> Answer:
-        if fault is not None and answer.box is None:
-            return replace(answer, label=NO_FACE, reason=_REASONS.get(fault, fault))
-        return self.decide(answer, probabilities)
+        answers = [each.answer for each in found]
+        faces = {at: each.crop for at, each in enumerate(found) if each.crop is not None}
+        unseen = [at for at in faces if answers[at].box is None]
+        for at, fault in zip(unseen, judge_crops(_stack(faces[at] for at in unseen)), strict=True):
+            if fault is not None:
+                answers[at] = replace(answers[at], label=NO_FACE, reason=_REASONS.get(fault, fault))
+                del faces[at]
+        for at, probabilities in zip(faces, self.model.probabilities(_stack(faces.values())), strict=True):
+            answers[at] = self.decide(answers[at], probabilities)
+        return answers
 
 
 def _check_settings(abstain: object, detector: object) -> None:
@@ -205,6 +200,11 @@ def _check_crop(crop: np.ndarray) -> np.ndarray:
             f"{shape}; find the faces of a photo first."
         )
     return crop
+
+
+def _stack(crops: Iterable[np.ndarray]) -> np.ndarray:
+    """Return uint8 (n, 48, 48), n being 0 or more."""
+    return np.array(list(crops), np.uint8).reshape(-1, IMAGE_SIZE, IMAGE_SIZE)
 
 
 class _Found(NamedTuple):

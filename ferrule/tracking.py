@@ -5,7 +5,6 @@ artifacts.
 """
 
 import hashlib
-import json
 import os
 import platform
 import time
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pandas as pd
 
+from ferrule.digests import digest_json
 from ferrule.errors import FerruleError, RegistryError
 from ferrule.predictions import flatten_scores
 from ferrule.store import experiment_id, open_store
@@ -228,12 +228,6 @@ def search_runs(
         page = query(page_token=page.token)
         runs += page
     return runs
-
-
-def digest_json(content: Any) -> str:
-    """Return the SHA-256 of `content` as canonical JSON: keys sorted, no spaces, unknown types as text."""
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def flow_tags() -> dict[str, str]:

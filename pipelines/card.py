@@ -1,16 +1,14 @@
 """Stage card: the model card of the run, which goes with the model wherever it is served."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from ferrule.modelcard.card import CardFacts, DataFacts, write_card_files
 from ferrule.modelcard.origin import recognise
 from ferrule.portable.bundle import read_bundle
-from pipelines.folders import fresh_folder
+from pipelines.folders import fresh_folder, read_json
 from pipelines.params import Params
 
 
@@ -32,13 +30,13 @@ def read_facts(params: Params, root: Path) -> CardFacts:
         recipe=params.recipe,
         seed=params.seed,
         train=asdict(params.train),
-        network=_read(artifacts / "evaluate" / "network.json"),
+        network=read_json(artifacts / "evaluate" / "network.json"),
         data=_read_data(artifacts / "ingest", bundle.data_md5, classes),
-        validation=_read(artifacts / "validate" / "result.json"),
-        audit=_read(artifacts / "audit" / "audit.json"),
-        split=_read(artifacts / "split" / "split.json"),
-        metrics=_read(artifacts / "evaluate" / "metrics.json"),
-        calibration=_read(artifacts / "evaluate" / "calibration.json"),
+        validation=read_json(artifacts / "validate" / "result.json"),
+        audit=read_json(artifacts / "audit" / "audit.json"),
+        split=read_json(artifacts / "split" / "split.json"),
+        metrics=read_json(artifacts / "evaluate" / "metrics.json"),
+        calibration=read_json(artifacts / "evaluate" / "calibration.json"),
         parity=bundle.parity,
         model_md5=bundle.model_md5,
     )
@@ -57,8 +55,3 @@ def _read_data(ingest: Path, md5: str | None, classes: tuple[str, ...]) -> DataF
         kinds=tuple(sorted({Path(name).suffix or "no ending" for name in files})),
         usages={str(name): int(rows) for name, rows in table["usage"].value_counts().items()},
     )
-
-
-def _read(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(path.read_text())
-    return content

@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +12,7 @@ from ferrule.portable.export import Gate, HeldOut, say_parity, write_models
 from ferrule.predictions import read_probabilities
 from ferrule.samples import Samples, load_samples
 from ferrule.tracking import digest_file
-from pipelines.folders import fresh_folder
+from pipelines.folders import fresh_folder, read_json
 from pipelines.params import Params
 from pipelines.pins import read_data_md5, read_ingested_md5
 
@@ -39,8 +38,8 @@ def run(params: Params, root: Path) -> None:
         facts = gather_facts(
             params.register.model_name,
             params.ingest.classes,
-            _read(artifacts / "evaluate" / "metrics.json"),
-            _read(artifacts / "evaluate" / "calibration.json"),
+            read_json(artifacts / "evaluate" / "metrics.json"),
+            read_json(artifacts / "evaluate" / "calibration.json"),
             parity=parity,
             model_md5=digest_file(network),
             data_md5=read_ingested_md5(root) or read_data_md5(root),
@@ -72,8 +71,3 @@ def read_test(classes: tuple[str, ...], samples: Samples, artifacts: Path) -> He
     test = predictions[predictions["split"] == "test"]
     rows = np.flatnonzero(samples.table["sample_id"].isin(test["sample_id"]))
     return HeldOut(samples.images[rows], np.array(class_ids(test["label"], classes)), read_probabilities(test, classes))
-
-
-def _read(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(path.read_text())
-    return content

@@ -1,9 +1,11 @@
-"""Where stages write: a folder that appears whole or not at all."""
+"""Where stages write, a folder that appears whole or not at all, and what they read of each other."""
 
+import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 @contextmanager
@@ -22,3 +24,9 @@ def fresh_folder(folder: Path) -> Iterator[Path]:
         raise
     shutil.rmtree(folder, ignore_errors=True)
     draft.rename(folder)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return what a stage wrote as JSON."""
+    content: dict[str, Any] = json.loads(path.read_text())
+    return content

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import yaml
 
+from ferrule.digests import digest_json
 from ferrule.registry.versions import DATA_TAG, VALIDATED_TAG
-from ferrule.tracking import digest_json, flow_tags
+from ferrule.tracking import flow_tags
 from pipelines.params import PARAMS_FILE
 from pipelines.pins import read_data_md5, read_ingested_md5, read_yaml
 

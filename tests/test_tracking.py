@@ -19,7 +19,6 @@ from ferrule.tracking import (
     MODEL_TAG,
     TRAINING_TAG,
     count_look,
-    digest_json,
     digest_test_set,
     find_model_run,
     log_evaluation,
@@ -285,11 +284,6 @@ def test_stages_that_open_a_new_store_at_once_share_it(tmp_path):
 
 def test_the_library_imports_no_mlflow_by_itself():
     run_script("import sys, ferrule.store, ferrule.tracking; assert 'mlflow' not in sys.modules")
-
-
-def test_digest_json_is_canonical():
-    assert digest_json({"b": 1, "a": [Path("x")]}) == digest_json({"a": ["x"], "b": 1})
-    assert digest_json({"a": 1}) != digest_json({"a": 2})
 
 
 def test_the_store_may_be_elsewhere(tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ferrule.errors import ParameterError
 
 if TYPE_CHECKING:
-    from ferrule.commands.predict import Request
+    from ferrule.commands.request import Request
 
 
 def check_outputs(request: "Request") -> None:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ferrule.documents import say_share
+
 if TYPE_CHECKING:
     from ferrule.predictor import Predictor
 
@@ -25,18 +27,16 @@ def tell(text: str) -> None:
 def describe_model(predictor: "Predictor") -> str:
     """Say which model answers, how good it is, and when it says nothing."""
     model, rule = predictor.model, predictor.rule
-    score = model.facts.scores.get("test", {}).get("accuracy")
-    told = f"Model: {model.title}."
-    if score:
-        interval = f"95 % interval {100 * score['low']:.1f} to {100 * score['high']:.1f}"
-        told = f"Model: {model.title}; test accuracy {percent(score['value'])} ({interval})."
+    score = model.facts.scores["test"]["accuracy"]
+    interval = f"95 % interval {100 * score['low']:.1f} to {100 * score['high']:.1f}"
+    told = f"Model: {model.title}; test accuracy {_share(score['value'])} ({interval})."
     if rule is None:
         return told
     if rule.threshold is None:
-        return f"{told}\nNo confidence is high enough to be right in {percent(rule.target)}: every answer is uncertain."
+        return f"{told}\nNo confidence is high enough to be right in {_share(rule.target)}: every answer is uncertain."
     return (
-        f"{told}\nUncertain below a confidence of {percent(rule.threshold)}: of its validation images it answers "
-        f"{percent(rule.coverage)}, {percent(rule.accuracy)} of them rightly (at least {percent(rule.lower)})."
+        f"{told}\nUncertain below a confidence of {_share(rule.threshold)}: of its validation images it answers "
+        f"{_share(rule.coverage)}, {_share(rule.accuracy)} of them rightly (at least {_share(rule.lower)})."
     )
 
 
@@ -46,12 +46,12 @@ def tabulate_curve(predictor: "Predictor") -> str:
     for coverage in (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1):
         point = min(curve, key=lambda point: abs(point["coverage"] - coverage))
         shares = (point["coverage"], point["accuracy"], 1 - point["accuracy"], point["threshold"])
-        lines.append("{:<8}  {:<6}  {:<6}  {}".format(*map(percent, shares)))
+        lines.append("{:<8}  {:<6}  {:<6}  {}".format(*map(_share, shares)))
     for target in _TARGETS:
         plain = max((point["coverage"] for point in curve if point["accuracy"] >= target), default=0.0)
         rule = predictor.model.abstention(target)
-        lines.append(f"Coverage at {percent(target)} accuracy: {percent(plain)}.")
-        lines.append(f"  With 95 % certainty for new images: {percent(rule.coverage)}, as --abstain {target} answers.")
+        lines.append(f"Coverage at {_share(target)} accuracy: {_share(plain)}.")
+        lines.append(f"  With 95 % certainty for new images: {_share(rule.coverage)}, as --abstain {target} answers.")
     return "\n".join(lines)
 
 
@@ -75,11 +75,6 @@ def describe_small(pictures: Sequence[Path]) -> str | None:
         return None
     [((width, height), _)] = sizes.most_common(1)
     return f"Most of these pictures are as small as {width}×{height}: if they are faces already, use --crops."
-
-
-def percent(share: float | None) -> str:
-    """Return a share as "93.1 %"."""
-    return f"{100 * (share or 0):.1f} %"
 
 
 @contextmanager
@@ -106,6 +101,10 @@ def clock() -> Iterator[Callable[[float, float | None], object] | None]:
 
     yield show
     tell("")
+
+
+def _share(share: float | None) -> str:
+    return say_share(share or 0.0)
 
 
 def _measure(picture: Path) -> tuple[int, int] | None:

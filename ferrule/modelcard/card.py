@@ -9,6 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
+from ferrule.documents import say_score, say_share
 from ferrule.modelcard.origin import Origin
 
 MARKDOWN, PAGE = "model_card.md", "model_card.html"
@@ -85,7 +86,7 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
         autoescape=select_autoescape(["html.jinja"]),
     )
-    environment.filters |= {"count": "{:,}".format, "percent": _percent, "score": _score, "number": _number}
+    environment.filters |= {"count": "{:,}".format, "percent": say_share, "score": say_score, "number": _number}
     return environment
 
 
@@ -114,17 +115,6 @@ def _describe_blocks(metrics: dict[str, Any], calibration: dict[str, Any]) -> li
         for block, title in titles.items()
         if block in metrics
     ]
-
-
-def _percent(share: float, digits: int = 1) -> str:
-    """Return a share as "92.4 %"."""
-    return f"{100 * share:.{digits}f} %"
-
-
-def _score(estimate: dict[str, float]) -> str:
-    """Return a share with its 95 % interval as "68.5 % (66.9 to 70.0)"."""
-    value, low, high = (100 * estimate[part] for part in ("value", "low", "high"))
-    return f"{value:.1f} % ({low:.1f} to {high:.1f})"
 
 
 def _number(estimate: dict[str, float]) -> str:

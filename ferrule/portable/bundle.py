@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from ferrule.digests import digest_json
 from ferrule.errors import DataError
 
 BUNDLE = "bundle.json"
@@ -99,13 +100,12 @@ def find_model(facts: Facts, precision: str) -> str | None:
 
 def read_model(folder: Path, name: str, facts: Facts) -> bytes:
     """Return the ONNX file `name`, unpacked; raises DataError where it is missing or not the one that was written."""
-    check_file(folder / name, facts.files[name], BUNDLE, _AGAIN)
-    return unpack_model(folder / name)
+    return _unpack(name, check_file(folder / name, facts.files[name], BUNDLE, _AGAIN))
 
 
 def unpack_model(path: Path) -> bytes:
     """Return an ONNX file as `write_model` was given it."""
-    return gzip.decompress(path.read_bytes()) if path.suffix == PACKED else path.read_bytes()
+    return _unpack(path.name, path.read_bytes())
 
 
 def write_model(path: Path, content: bytes) -> None:
@@ -116,7 +116,7 @@ def write_model(path: Path, content: bytes) -> None:
 def seal(path: Path, content: dict[str, Any], form: int) -> None:
     """Write `content` as JSON with its `format` and a checksum."""
     content = {"format": form, **content}
-    text = json.dumps(content | {"checksum": _digest_content(content)}, indent=2, ensure_ascii=False)
+    text = json.dumps(content | {"checksum": digest_json(content)}, indent=2, ensure_ascii=False)
     path.write_text(text + "\n", encoding="utf-8")
 
 
@@ -131,21 +131,22 @@ def unseal(path: Path, form: int, wanted: list[str], again: str) -> dict[str, An
         raise DataError(f"Expected what describes a model in {path}; it is damaged; {again}.") from error
     if found != form:
         raise DataError(f"Expected format {form} in {path}; got {found!r}; use the Ferrule that it came with.")
-    if checksum != _digest_content({"format": form, **content}) or content.keys() != set(wanted):
+    if checksum != digest_json({"format": form, **content}) or content.keys() != set(wanted):
         raise DataError(f"Expected {path} as it was written; it was altered (its checksum differs); {again}.")
     return content
 
 
-def check_file(path: Path, digest: str, document: str, again: str) -> None:
-    """Raise DataError, which says how to get it `again`, where a file has not the SHA-256 that `document` names."""
+def check_file(path: Path, digest: str, document: str, again: str) -> bytes:
+    """Return a file; raises DataError, which says how to get it `again`, unless `document` names its SHA-256."""
     try:
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        content = path.read_bytes()
     except OSError as error:
         raise DataError(
             f"Expected {path.name} in {path.parent}, which {document} names; it is missing; {again}."
         ) from error
-    if found != digest:
+    if hashlib.sha256(content).hexdigest() != digest:
         raise DataError(f"Expected {path} with the SHA-256 that {document} names; got another; {again}.")
+    return content
 
 
 def digest_files(folder: Path, names: tuple[str, ...]) -> dict[str, str]:
@@ -154,7 +155,5 @@ def digest_files(folder: Path, names: tuple[str, ...]) -> dict[str, str]:
     return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in there}
 
 
-def _digest_content(content: dict[str, Any]) -> str:
-    """Return the SHA-256 of the content without its checksum, as canonical JSON."""
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+def _unpack(name: str, content: bytes) -> bytes:
+    return gzip.decompress(content) if name.endswith(PACKED) else content

@@ -35,9 +35,8 @@ class PortableModel:
         precision: str = "float32",
         title: str | None = None,
         version: str | None = None,
-        threads: int | None = None,
     ) -> "PortableModel":
-        """Return the model in `folder`, which computes in `precision` with `threads` (default: `worker_count`).
+        """Return the model in `folder`, which computes in `precision` with as many threads as `worker_count` says.
 
         Raises DataError where its files are missing, damaged or altered, or where `precision` was left out of it, and
         ParameterError for another precision than float32 and int8.
@@ -51,7 +50,7 @@ class PortableModel:
                 f"Expected {MODELS[precision]} in {folder}; it was left out when the model was exported (parity.json "
                 "says why); ask for float32."
             )
-        session = Session(read_model(folder, name, facts), threads=threads)
+        session = Session(read_model(folder, name, facts))
         title = title or f"the model in {folder}"
         return cls(facts, session, precision=precision, title=title, folder=folder, version=version)
 

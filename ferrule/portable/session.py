@@ -19,9 +19,8 @@ _BATCH = 64  # images; larger batches are no faster, and smaller ones need less 
 class Session:
     """A network that is loaded when it is first asked, and may be asked from several threads at once."""
 
-    def __init__(self, content: bytes, *, threads: int | None = None) -> None:
+    def __init__(self, content: bytes) -> None:
         self._content = content
-        self._threads = threads or worker_count()
         self._loading = Lock()
 
     def ask(self, images: np.ndarray, output: str = "probabilities") -> np.ndarray:
@@ -44,15 +43,20 @@ class Session:
 
     @cached_property
     def _loaded(self) -> "InferenceSession":
-        import onnxruntime
-
-        onnxruntime.disable_telemetry_events()
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = self._threads
-        options.log_severity_level = 4  # what is wrong is a Python exception too
         try:
-            return onnxruntime.InferenceSession(self._content, options, providers=["CPUExecutionProvider"])
+            return open_network(self._content)
         except Exception as error:  # ONNX Runtime has a class of its own for each code, in a private module
             raise DataError(
                 f"Expected a network that ONNX Runtime loads; {' '.join(str(error).split())[:200]}; export it again."
             ) from error
+
+
+def open_network(content: bytes) -> "InferenceSession":
+    """Return an ONNX file, loaded to run on `worker_count` threads, without telemetry and remarks on the terminal."""
+    import onnxruntime
+
+    onnxruntime.disable_telemetry_events()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = worker_count()
+    options.log_severity_level = 4  # what is wrong is a Python exception too
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])

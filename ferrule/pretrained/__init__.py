@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ferrule.documents import say_score
 from ferrule.errors import DataError
 from ferrule.portable.bundle import (
     BUNDLE,
@@ -107,12 +108,12 @@ class Pretrained:
         return "\n".join(
             [
                 f"{card.network} network, {len(card.classes)} classes, {self.size / 1e6:.1f} MB",
-                f"test accuracy {_say(scores['test'])} on {scores['test']['rows']:,} images",
-                f"  with test-time averaging {_say(scores['test_tta'])}",
-                f"validation accuracy {_say(scores['val'])}",
+                f"test accuracy {say_score(scores['test']['accuracy'])} on {scores['test']['rows']:,} images",
+                f"  with test-time averaging {say_score(scores['test_tta']['accuracy'])}",
+                f"validation accuracy {say_score(scores['val']['accuracy'])}",
                 f"temperature {card.temperature:.3f}, with test-time averaging {card.temperature_tta:.3f}",
-                f"test calibration error {_say(scores['test'], 'ece')}, "
-                f"at the temperature {_say(card.calibrated['test'], 'ece')}",
+                f"test calibration error {say_score(scores['test']['ece'])}, "
+                f"at the temperature {say_score(card.calibrated['test']['ece'])}",
                 say_parity(read_bundle(self.folder).parity).replace("; ", "\n"),
             ]
         )
@@ -167,9 +168,3 @@ def expect_room(folder: Path) -> None:
 def write_card(folder: Path, card: Card) -> None:
     """Write the card of the files that lie in `folder`."""
     seal(folder / CARD, asdict(card) | {"files": digest_files(folder, FILES)}, _FORMAT)
-
-
-def _say(block: dict[str, Any], name: str = "accuracy") -> str:
-    """Return a score as "62.9 % (61.3 to 64.5)"."""
-    value, low, high = (100 * block[name][part] for part in ("value", "low", "high"))
-    return f"{value:.1f} % ({low:.1f} to {high:.1f})"

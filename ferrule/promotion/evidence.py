@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from ferrule.digests import digest_json
 from ferrule.promotion.candidates import Candidate, Speed, find_obstacle, select_new_images
 from ferrule.promotion.gate import Gate
 from ferrule.registry.bundles import EXPORT_TAG
@@ -21,7 +22,6 @@ from ferrule.tracking import (
     EVALUATION_FOLDER,
     MODEL_TAG,
     count_look,
-    digest_json,
     digest_test_set,
     log_table,
     model_runs,

@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from ferrule.documents import say_share
 from ferrule.promotion.candidates import (
     Candidate,
     count_left_out,
@@ -80,14 +81,14 @@ def check_alone(challenger: Candidate, gate: Gate) -> list[Check]:
         Check(
             "accuracy",
             challenger.accuracy >= gate.min_accuracy,
-            f"Its test accuracy is {_percent(challenger.accuracy)}; "
-            f"at least {_percent(gate.min_accuracy)} is asked for.",
+            f"Its test accuracy is {say_share(challenger.accuracy)}; "
+            f"at least {say_share(gate.min_accuracy)} is asked for.",
         ),
         Check(
             "recall",
             recall >= gate.min_class_recall,
-            f"Its lowest recall is {_percent(recall)}, of {weakest}; "
-            f"at least {_percent(gate.min_class_recall)} is asked for.",
+            f"Its lowest recall is {say_share(recall)}, of {weakest}; "
+            f"at least {say_share(gate.min_class_recall)} is asked for.",
         ),
         _check_export(challenger),
         _check_withdrawal(challenger),
@@ -221,8 +222,3 @@ def _points(found: Difference) -> str:
 def _chance(share: float) -> str:
     """Return a chance with enough digits to compare it with another."""
     return f"{share:.4f}" if share >= 0.0001 else "less than 0.0001"
-
-
-def _percent(share: float) -> str:
-    """Return a share as "92.4 %"."""
-    return f"{100 * share:.1f} %"

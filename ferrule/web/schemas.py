@@ -5,15 +5,14 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from ferrule.samples import IMAGE_SIZE
+from ferrule.scoring.abstention import TARGETS
 from ferrule.web.limits import Limits
-
-LOWEST, HIGHEST = 0.5, 0.99  # accuracies that one may ask for
 
 
 def check_abstain(wanted: float) -> float:
     """Return an accuracy that one may ask for, or 0; raises ValueError for another."""
-    if wanted and not LOWEST <= wanted <= HIGHEST:
-        raise ValueError(f"expected 0, or an accuracy within {LOWEST:.2f} and {HIGHEST:.2f}")
+    if wanted and not TARGETS[0] <= wanted <= TARGETS[-1]:
+        raise ValueError(f"expected 0, or an accuracy within {TARGETS[0]:.2f} and {TARGETS[-1]:.2f}")
     return wanted
 
 
@@ -60,12 +59,10 @@ Image = Annotated[
 ]
 
 
-class Pixels(Strict):
-    """Faces as grey values."""
+class Pixels(Options):
+    """Faces as grey values, and how to answer."""
 
     images: Annotated[list[Image], Field(min_length=1, max_length=Limits.crops, fail_fast=True)]
-    explain: bool = Options.model_fields["explain"].default
-    abstain: Annotated[float, Field(allow_inf_nan=False), AfterValidator(check_abstain)] | None = None
 
 
 class Box(BaseModel):

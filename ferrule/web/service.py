@@ -116,10 +116,9 @@ class Service:
 
     async def answer_pixels(self, pixels: Pixels) -> Faces:
         """Answer faces that came as grey values; raises RefusalError for text that is no such image."""
-        options = Options(explain=pixels.explain, abstain=pixels.abstain)
-        predictor = self._predictor(options)
+        predictor = self._predictor(pixels)
         (crops,) = await self._photos.run(partial(_read_pixels, pixels))
-        faces = await self._answer(predictor, [None] * len(crops), crops, options)
+        faces = await self._answer(predictor, [None] * len(crops), crops, pixels)
         return Faces(model=tell_answerer(predictor.model), abstain=_tell_rule(predictor), faces=faces)
 
     def _predictor(self, options: Options) -> Predictor:

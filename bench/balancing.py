@@ -9,7 +9,6 @@ recipe: on FER-2013 `quick` 4 to 8 minutes.
 """
 
 import json
-import statistics
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -18,7 +17,7 @@ from typing import Any
 
 from bench.tables import show_tables
 from ferrule.batches import TrainingData
-from ferrule.documents import write_table
+from ferrule.documents import say_spread, write_table
 from ferrule.files import replacing
 from ferrule.inference import predict_probabilities
 from ferrule.metrics import score
@@ -139,14 +138,8 @@ def _row(name: str, trials: Sequence[Mapping[str, Any]], rarest: str) -> list[st
     return [
         name,
         f"{trials[0]['images'] / 1000:,.0f} k",
-        *(_say([each["value"] for each in scores]) for scores in found),
+        *(say_spread([each["value"] for each in scores]) for scores in found),
     ]
-
-
-def _say(values: Sequence[float]) -> str:
-    """Return the mean, and the spread where there is one."""
-    spread = f" ± {100 * statistics.stdev(values):.1f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.1%}{spread}"
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any
 
 from ferrule.errors import WorkflowError
@@ -16,6 +17,12 @@ def say_score(estimate: Mapping[str, Any]) -> str:
     """Return a share, `value`, with its interval, `low` to `high`, as "68.5 % (66.9 to 70.0)"."""
     value, low, high = (100 * estimate[part] for part in ("value", "low", "high"))
     return f"{value:.1f} % ({low:.1f} to {high:.1f})"
+
+
+def say_spread(shares: Sequence[float]) -> str:
+    """Return the mean of shares as "62.9% ± 0.4": what follows is their standard deviation, where there are several."""
+    spread = f" ± {100 * stdev(shares):.1f}" if len(shares) > 1 else ""
+    return f"{mean(shares):.1%}{spread}"
 
 
 def write_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -1,13 +1,16 @@
-"""The table of scores that stands in a README, written from metrics.json alone."""
+"""The scores of the last evaluation, written from metrics.json, and those of every seed that MLflow knows."""
 
 import json
+from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
-from ferrule.documents import write_between, write_table
+from ferrule.documents import say_spread, write_between, write_table
 from ferrule.errors import WorkflowError
 from ferrule.store import open_store
-from ferrule.tracking import RECIPE_TAG, digest_file, model_runs
+from ferrule.tracking import RECIPE_TAG, TEST_TAG, digest_file, model_runs, search_runs
 
 METRICS = "artifacts/evaluate/metrics.json"
 CALIBRATION = "artifacts/evaluate/calibration.json"
@@ -44,6 +47,25 @@ LINE_HEAD = (
     "PrivateTest",
     "macro F1",
     "disgust recall",
+)
+
+SEEDS_HEAD = (
+    "recipe",
+    "training images",
+    "seeds",
+    "training, minutes",
+    "validation",
+    "test, one view",
+    "test, leak-free",
+    "test",
+    "macro F1",
+)
+_SEEDS_METRICS = (
+    "val_tta_accuracy",
+    "test_accuracy",
+    "test_leak_free_tta_accuracy",
+    "test_tta_accuracy",
+    "test_tta_macro_f1",
 )
 
 
@@ -94,9 +116,41 @@ def results_line(root: Path) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def seeds_table(root: Path) -> str:
+    """Return a Markdown table of every recipe that was trained and evaluated: the mean over its seeds, ± their spread.
+
+    The spread is the standard deviation over seeds. Runs belong together where recipe, settings, training images and
+    test images are the same; of one seed the newest counts. Scores are with test-time averaging unless it says
+    otherwise. Raises WorkflowError where nothing has been trained and evaluated.
+    """
+    rows = [_seeds_row(list(runs.values())) for runs in _group_by_settings(root).values()]
+    if not rows:
+        raise WorkflowError("Expected runs in mlruns/ that were trained and evaluated; got none; run `ferrule run`.")
+    return write_table(SEEDS_HEAD, sorted(rows))
+
+
 def write_results(root: Path, document: Path) -> None:
     """Put the table between the two marks in `document`; raises WorkflowError where they are missing."""
     write_between(document, BEGIN, END, results_table(root))
+
+
+def _group_by_settings(root: Path) -> dict[str, dict[str, Any]]:
+    """Return the runs that were trained and evaluated: a group for all that are equal but for the seed, by seed."""
+    groups: dict[str, dict[str, Any]] = defaultdict(dict)
+    for run in search_runs(open_store(root), f"tags.`{TEST_TAG}` != ''"):
+        data = run.data
+        if RECIPE_TAG in data.tags and {"train_seconds", *_SEEDS_METRICS} <= data.metrics.keys():
+            settings = {name: value for name, value in data.params.items() if name != "seed"}
+            same = json.dumps([data.tags[RECIPE_TAG], data.tags[TEST_TAG], settings], sort_keys=True)
+            groups[same].setdefault(data.params["seed"], data)  # the newest run comes first
+    return groups
+
+
+def _seeds_row(runs: Sequence[Any]) -> tuple[str, ...]:
+    minutes = mean(run.metrics["train_seconds"] for run in runs) / 60
+    scores = (say_spread([run.metrics[name] for run in runs]) for name in _SEEDS_METRICS)
+    recipe, images = runs[0].tags[RECIPE_TAG], int(runs[0].params["originals"])
+    return f"`{recipe}`", f"{images:,}", str(len(runs)), f"{minutes:.1f}", *scores
 
 
 def _find_training(root: Path) -> Any:

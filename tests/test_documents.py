@@ -2,7 +2,7 @@
 
 import pytest
 
-from ferrule.documents import write_between
+from ferrule.documents import say_spread, write_between
 from ferrule.errors import WorkflowError
 
 
@@ -23,3 +23,8 @@ def test_missing_marks_are_one_sentence_and_change_nothing(text, tmp_path):
         write_between(document, "<begin>", "<end>", "new")
     assert document.exists() == (text is not None)
     assert text is None or document.read_text() == text
+
+
+def test_a_spread_is_said_where_there_is_one():
+    assert say_spread([0.6, 0.62]) == "61.0% ± 1.4"
+    assert say_spread([0.625]) == "62.5%"

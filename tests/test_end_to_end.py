@@ -145,6 +145,8 @@ def test_results_can_be_a_row_of_the_table_of_recipes(project):
     assert float(cells["training, minutes"]) > 0
     accuracy = read_status(project)["result"]["accuracy_tta"]
     assert cells["PrivateTest"].startswith(f"**{accuracy['value']:.1%}**")
+    (mean,) = run(project, "ferrule", "results", "--seeds").splitlines()[2:]
+    assert (mean.count("|"), mean.count("±"), f"| {accuracy['value']:.1%} |" in mean) == (10, 0, True)
 
 
 def test_dvc_shows_metrics_and_plots(project):

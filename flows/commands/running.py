@@ -81,16 +81,18 @@ def status(as_json: bool) -> None:
     "--write", type=click.Path(path_type=Path), help="Write the table into this Markdown file, between its marks."
 )
 @click.option("--line", is_flag=True, help="Print one row for the table in docs/recipes.md instead.")
-def results(write: Path | None, line: bool) -> None:
+@click.option("--seeds", is_flag=True, help="Print mean and spread over the seeds of each recipe instead.")
+def results(write: Path | None, line: bool, seeds: bool) -> None:
     """Print the scores of the last evaluation, with their intervals, as a Markdown table."""
     from flows.project import enter_project
-    from flows.results import results_line, results_table, write_results
+    from flows.results import results_line, results_table, seeds_table, write_results
 
-    if write and line:
-        raise click.UsageError("Expected --write or --line; got both; the row goes into its table by hand.")
+    if (write is not None) + line + seeds > 1:
+        raise click.UsageError("Expected one of --write, --line and --seeds; got more; run the command for each.")
     write = write and write.absolute()
     root = enter_project()
     if write:
         write_results(root, write)
     else:
-        click.echo(results_line(root) if line else results_table(root))
+        show = results_line if line else seeds_table if seeds else results_table
+        click.echo(show(root))

@@ -171,6 +171,7 @@ def test_a_document_that_is_not_there_is_one_sentence(tmp_path, capsys):
 # The runner.
 
 
+@pytest.mark.slow
 def test_a_benchmark_runs_in_a_process_of_its_own(tmp_path):
     result = run_benchmark("startup", tmp_path, limits=asdict(LIMITS), source="", runs=1)
     assert (result.benchmark, result.reason, result.failed) == ("startup", "", False)

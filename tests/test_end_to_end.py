@@ -157,6 +157,7 @@ def test_dvc_shows_metrics_and_plots(project):
         assert title in page
 
 
+@pytest.mark.slow
 def test_an_emptied_store_is_filled_again(project, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(project, copy, symlinks=True, ignore=shutil.ignore_patterns("mlruns"))

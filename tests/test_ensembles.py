@@ -78,6 +78,7 @@ def test_members_are_taken_up_by_their_student_and_other_networks_are_forgotten(
     assert len(list(folder.glob("*.npz"))) == 1
 
 
+@pytest.mark.slow
 def test_killed_in_the_second_member_and_run_again_it_ends_the_same(trained, tmp_path):
     class KilledError(Exception):
         pass

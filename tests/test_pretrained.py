@@ -373,6 +373,7 @@ def test_the_project_that_made_it_knows_it_by_the_same_run(exported, tmp_path):
 
 
 @pytest.mark.usefixtures("prefect_server")
+@pytest.mark.slow
 def test_the_gate_judges_an_imported_model_like_any_other(fresh, folder):
     from flows.promotion import promote_challenger
 

@@ -128,6 +128,7 @@ def follow(project, **changes) -> None:
     (project / "params.yaml").write_text(yaml.safe_dump(params))
 
 
+@pytest.mark.slow
 def test_an_ensemble_and_then_its_student(project, capsys):
     """Two networks are trained once, for both; the files are as those of one network, the history names them."""
     follow(project, members=2)
@@ -144,6 +145,7 @@ def test_an_ensemble_and_then_its_student(project, capsys):
     assert history["network"].tolist() == ["member_1"] * 2 + ["member_2"] * 2 + ["student"] * 2
 
 
+@pytest.mark.slow
 def test_an_ensemble_is_evaluated_registered_and_served(project):
     follow(project, members=2, epochs=1)
     run_stages(project, "train", *AFTER_TRAIN)

@@ -129,6 +129,7 @@ def test_class_weights_leave_the_mean_weight_of_an_image_at_one():
     assert weigh_classes(counts, 0.0) is None
 
 
+@pytest.mark.slow
 def test_class_weights_move_predictions_towards_rare_classes(tmp_path):
     """All images are the same, so the network can only learn how much each class counts."""
     data = make_data()

@@ -37,24 +37,20 @@ def confusion_chart(matrix: np.ndarray, classes: tuple[str, ...], subtitle: str)
 
 
 def confusion_charts(matrices: Mapping[str, np.ndarray], classes: tuple[str, ...], subtitle: str) -> Figure:
-    """Draw the confusion matrices (k, k) of several models, two in a line, each with its name and accuracy.
+    """Draw the confusion matrices (k, k) of several models side by side, each with its name and accuracy.
 
     Rows are true classes; colour and text are the share of each row, the text in per cent.
     """
-    rows = -(-len(matrices) // 2)
-    grid = {"nrows": rows, "ncols": 2, "squeeze": False, "sharey": True}
-    height = 0.9 + 4.1 * rows
-    with new_figure("What is taken for what", subtitle, width=8.0, height=height, **grid) as (figure, axes):
-        for panel, (name, matrix) in zip(axes.flat, matrices.items(), strict=False):
+    grid = {"ncols": len(matrices), "squeeze": False, "sharey": True}
+    width = 0.8 + 3.6 * len(matrices)
+    with new_figure("What is taken for what", subtitle, width=width, height=5.3, **grid) as (figure, axes):
+        for panel, (name, matrix) in zip(axes.flat, matrices.items(), strict=True):
             _draw_confusion(panel, matrix, "{percent:.0f}")
             panel.set_title(f"{name}: {100 * np.trace(matrix) / matrix.sum():.1f} % right")
             panel.set_xticks(range(len(classes)), classes, rotation=45, ha="right", rotation_mode="anchor")
             panel.set_yticks(range(len(classes)), classes)
             panel.set_xlabel("predicted")
-        for panel in axes.flat[len(matrices) :]:
-            panel.set_visible(False)
-        for panel in axes[:, 0]:
-            panel.set_ylabel("label")
+        axes[0, 0].set_ylabel("label")
     return figure
 
 

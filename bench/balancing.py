@@ -4,11 +4,10 @@
 
 Needs the stages augment and split. Every row is the recipe that params.yaml names with another way to treat rare
 classes, trained for about as many images, and scored on validation images alone. The trainings lie in
-artifacts/.balancing: what is there is not trained again, and one that was killed goes on. Each takes as long as the
-recipe: on FER-2013 `quick` 4 to 8 minutes.
+artifacts/.trials: what is there is not trained again, here or by bench.labels, and one that was killed goes on. Each
+takes as long as the recipe: on FER-2013 `quick` 4 to 8 minutes.
 """
 
-import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -16,20 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from bench.tables import show_tables
+from bench.trials import FOLDER, INTERVALS, SEED_STEP, answer
 from ferrule.batches import TrainingData
 from ferrule.documents import say_spread, write_table
-from ferrule.files import replacing
-from ferrule.inference import predict_probabilities
 from ferrule.metrics import score
 from ferrule.settings import TrainSettings
-from ferrule.training import fingerprint_training, fit
-from ferrule.views import ALL, PLAIN
 from pipelines.params import load_params
-from pipelines.train import read_data
-
-SEED_STEP = 100  # seeds of runs that are to be independent lie further apart than an ensemble's
-
-_INTERVALS = {"bootstrap": 200, "bins": 15, "seed": 2013}
+from pipelines.training_data import read_data
 
 
 @dataclass(frozen=True)
@@ -80,9 +72,9 @@ def main() -> int:
 def measure_project(root: Path, seeds: int) -> str:
     """Return the table for the project in `root`."""
     params = load_params(root)
-    data = read_data(root, params.ingest.classes)
+    data = read_data(root, params.ingest.classes, params.train.labels)
     settings = TrainSettings(seed=params.seed, **asdict(params.train))
-    return measure(data, params.ingest.classes, settings, seeds, root / "artifacts" / ".balancing")
+    return measure(data, params.ingest.classes, settings, seeds, root / FOLDER)
 
 
 def measure(
@@ -94,32 +86,22 @@ def measure(
     ways: Sequence[Way] = WAYS,
 ) -> str:
     """Train every way from each of `seeds` seeds, one seed after the other; return the Markdown table."""
-    folder.mkdir(parents=True, exist_ok=True)
     trials: dict[str, list[dict[str, Any]]] = {way.name: [] for way in ways}
     for number in range(seeds):
         for way in ways:
             own = replace(settings, seed=settings.seed + number * SEED_STEP, **way.change(settings, data))
-            trials[way.name].append(train(data, classes, own, folder))
+            trials[way.name].append(try_out(data, classes, own, folder))
     rarest = classes[int(data.class_counts().argmin())]
     head = ["rare classes", "images seen", "accuracy", "18 views", "macro F1, 18 views", f"{rarest} recall, 18 views"]
     return write_table(head, [_row(name, found, rarest) for name, found in trials.items()])
 
 
-def train(data: TrainingData, classes: tuple[str, ...], settings: TrainSettings, folder: Path) -> dict[str, Any]:
-    """Return the scores on val, kept in `folder` under what decides them: `plain`, `averaged` and `images`."""
-    kept = folder / fingerprint_training(data, settings)[:16]
-    if not kept.with_suffix(".json").is_file():
-        network = fit(data, settings, checkpoint=kept.with_suffix(".npz")).model
-        images, labels = data.images[data.val], data.labels[data.val]
-        scores = {
-            name: score(labels, predict_probabilities(network, images, views=views), classes, **_INTERVALS)
-            for name, views in (("plain", PLAIN), ("averaged", ALL))
-        }
-        seen = settings.epochs * data.epoch_size(settings.epoch_images)
-        with replacing(kept.with_suffix(".json")) as draft:
-            draft.write_text(json.dumps(scores | {"images": seen, "settings": asdict(settings)}, indent=2))
-        kept.with_suffix(".npz").unlink()
-    return json.loads(kept.with_suffix(".json").read_text())
+def try_out(data: TrainingData, classes: tuple[str, ...], settings: TrainSettings, folder: Path) -> dict[str, Any]:
+    """Return the scores on val, `plain` and `averaged` over 18 views, and how many `images` were seen in training."""
+    plain, averaged = (
+        score(data.labels[data.val], said, classes, **INTERVALS) for said in answer(data, settings, folder)
+    )
+    return {"plain": plain, "averaged": averaged, "images": settings.epochs * data.epoch_size(settings.epoch_images)}
 
 
 def _epochs_of(images: int, settings: TrainSettings) -> dict[str, Any]:

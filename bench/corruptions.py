@@ -2,36 +2,14 @@
 
 from collections.abc import Callable, Mapping
 
-import cv2
 import numpy as np
 
+from ferrule.robustness.corruptions import blur, brighten, cut_contrast, rotate
 from ferrule.synthetic import draw_sample
 
 Images = np.ndarray
 
-GREY = 128.0  # what a cut contrast shrinks towards
-
-
-def blur(images: Images, sigma: float) -> Images:
-    """Blur by a Gaussian of `sigma` pixels."""
-    return np.stack([cv2.GaussianBlur(image, (0, 0), sigma) for image in images])
-
-
-def darken(images: Images, factor: float) -> Images:
-    """Multiply grey levels by `factor`."""
-    return (images * factor).astype(np.uint8)
-
-
-def rotate(images: Images, degrees: float) -> Images:
-    """Rotate about the centre; what comes in from outside is mirrored."""
-    turn = cv2.getRotationMatrix2D((23.5, 23.5), degrees, 1.0)
-    turned = [cv2.warpAffine(image, turn, (48, 48), borderMode=cv2.BORDER_REFLECT) for image in images]
-    return np.stack(turned)
-
-
-def cut_contrast(images: Images, factor: float) -> Images:
-    """Shrink the distance of each grey level from the middle grey to `factor` of it."""
-    return (GREY + (images.astype(np.float32) - GREY) * factor).astype(np.uint8)
+MIDDLE_GREY = 128.0
 
 
 def film(images: Images, frames: int, rng: np.random.Generator) -> Images:
@@ -54,7 +32,7 @@ def draw_noise(count: int, rng: np.random.Generator) -> Images:
 def draw_textures(count: int, rng: np.random.Generator) -> Images:
     """Return sums of three gratings each, of random direction and wavelength (4 to 24 pixels)."""
     row, column = np.indices((48, 48)) * 2 * np.pi
-    images = np.full((count, 48, 48), GREY)
+    images = np.full((count, 48, 48), MIDDLE_GREY)
     for _ in range(3):
         angle, frequency, phase = rng.uniform((0, 1 / 24, 0), (np.pi, 1 / 4, 2 * np.pi), (count, 3)).T[..., None, None]
         images += 40 * np.sin(frequency * (row * np.sin(angle) + column * np.cos(angle)) + phase)
@@ -64,7 +42,7 @@ def draw_textures(count: int, rng: np.random.Generator) -> Images:
 # By what the table calls it, each severity from mild to strong with its name.
 CORRUPTIONS: Mapping[str, tuple[Callable[[Images, float], Images], Mapping[str, float]]] = {
     "blurred": (blur, {"σ 0.5 px": 0.5, "σ 1 px": 1.0, "σ 2 px": 2.0}),
-    "darkened": (darken, {"× 0.9": 0.9, "× 0.8": 0.8, "× 0.6": 0.6}),
+    "darkened": (brighten, {"× 0.9": 0.9, "× 0.8": 0.8, "× 0.6": 0.6}),
     "contrast cut": (cut_contrast, {"× 0.9": 0.9, "× 0.7": 0.7, "× 0.5": 0.5}),
     "rotated": (rotate, {"5°": 5.0, "15°": 15.0, "30°": 30.0}),
 }

@@ -19,8 +19,10 @@ from ferrule.engine import worker_count
 RUNS = 3
 PROJECT = ("ferrule", "pipelines", "flows", ".dvc/config", ".dvcignore", "dvc.yaml", "params.yaml", "prefect.toml")
 SHORT: dict[str, dict] = {
+    "noise": {"folds": 2, "epochs": 1, "epoch_images": 600},
     "train": {"network": "small", "epochs": 1, "epoch_images": 1500, "sizes": [48], "members": 1, "distil": 0.0},
     "evaluate": {"bootstrap": 200},
+    "robustness": {"images": 50},
 }
 ELSEWHERE = ("PREFECT_API_URL", "MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")  # nobody's servers are to see these runs
 

@@ -126,6 +126,21 @@ def find_conflicts(table: pd.DataFrame, groups: pd.DataFrame) -> np.ndarray:
     return labels.index[labels > 1].to_numpy()
 
 
+def pair_twins(table: pd.DataFrame, groups: pd.DataFrame) -> np.ndarray:
+    """Return the rows (n, 2) of held-out samples and of an exact copy of each in Training."""
+    rows = table.assign(row=np.arange(len(table)), group=groups["exact_group"].to_numpy())
+    training = rows[rows["usage"] == "Training"].drop_duplicates("group")
+    held_out = rows[rows["usage"].isin(HELD_OUT)]
+    return held_out.merge(training[["group", "row"]], on="group")[["row_x", "row_y"]].to_numpy()
+
+
+def pair_conflicts(table: pd.DataFrame, groups: pd.DataFrame) -> np.ndarray:
+    """Return the rows (n, 2) of exact copies with different labels, one pair a group."""
+    rows = table.assign(row=np.arange(len(table)), group=groups["exact_group"].to_numpy())
+    members = rows[rows["group"].isin(find_conflicts(table, groups))].dropna(subset="label")
+    return members.drop_duplicates(["group", "label"]).groupby("group")["row"].agg(["first", "last"]).to_numpy()
+
+
 def _match_exact(images: np.ndarray, hashes: pd.Series) -> np.ndarray:
     """Return for each image, (n,), the first row with the same pixels.
 

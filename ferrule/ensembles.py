@@ -60,13 +60,14 @@ def fit_networks(data: TrainingData, settings: TrainSettings, folder: Path, *, o
 def mix_targets(data: TrainingData, teachers: list[keras.Model], settings: TrainSettings) -> np.ndarray:
     """Return targets float32 (n, classes) for the rows to train on: labels, and by `distil` what the teachers say.
 
-    Labels are smoothed by `label_smoothing`, what teachers say is not. These see each image and its mirror image, and
-    are asked at the precision of training, which is quicker.
+    Labels, or the targets that `data` has in their place, are smoothed by `label_smoothing`, what teachers say is not.
+    These see each image and its mirror image, and are asked at the precision of training, which is quicker.
     """
     rows = np.concatenate([data.originals, data.generated])
     smooth, n = settings.label_smoothing, data.n_classes
+    told = np.eye(n)[data.labels[rows]] if data.targets is None else data.targets[rows]
     targets = np.zeros((len(data.labels), n), np.float32)
-    targets[rows] = (1 - settings.distil) * (smooth / n + (1 - smooth) * np.eye(n)[data.labels[rows]])
+    targets[rows] = (1 - settings.distil) * (smooth / n + (1 - smooth) * told)
     for teacher in teachers:
         quick = build_network(
             settings.network, n, dropout=0.0, seed=settings.seed, precision=choose_precision(settings.precision)

@@ -14,7 +14,7 @@ from ferrule.emotions import FERPLUS_VOTES, parse_emotion
 from ferrule.errors import DataError
 
 LEVEL = 0.95
-_Z = 1.959964  # the normal quantile of LEVEL
+NORMAL_QUANTILE = 1.959964  # so many standard deviations, either way, hold LEVEL
 _TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
 _SMALLEST = 1e-12  # a probability of 0 counts as this in the log loss
 _CHUNK = 250  # resamples at a time, so that memory does not grow with their number
@@ -63,9 +63,9 @@ def wilson(successes: float, trials: float) -> Estimate:
     """Return a proportion with Wilson's interval; nothing of nothing is 0, somewhere in [0, 1]."""
     if trials == 0:
         return Estimate(0.0, 0.0, 1.0)
-    share, square = successes / trials, _Z**2 / trials
+    share, square = successes / trials, NORMAL_QUANTILE**2 / trials
     centre = (share + square / 2) / (1 + square)
-    half = _Z * np.sqrt(share * (1 - share) / trials + square / trials / 4) / (1 + square)
+    half = NORMAL_QUANTILE * np.sqrt(share * (1 - share) / trials + square / trials / 4) / (1 + square)
     low, high = (
         (centre - half if successes else 0.0),
         (centre + half if successes < trials else 1.0),
@@ -115,7 +115,7 @@ def calibration_error(labels: np.ndarray, probabilities: np.ndarray, *, bins: in
     spread = np.sqrt(np.maximum(squares, 0) * counts / np.maximum(counts - 1, 1))
     noise = np.random.default_rng([seed, 3]).standard_normal((draws, bins)) * spread
     seen = np.abs(gaps).sum()
-    high = seen + _Z * np.sqrt((spread**2).sum())
+    high = seen + NORMAL_QUANTILE * np.sqrt((spread**2).sum())
     ends = np.array([seen, _smallest_share(gaps, noise) * seen, high]) / len(labels)
     return Estimate(ends[0], ends[1], min(1.0, ends[2]))
 

@@ -4,6 +4,7 @@ What is saved consists of Keras' own layers in float32, so that `keras.saving.lo
 """
 
 import json
+import re
 import tempfile
 import zipfile
 import zlib
@@ -29,6 +30,7 @@ _WIDTHS = (64, 128, 256)
 _BATCH_NORM_MOMENTUM = 0.9  # short trainings have few steps; 0.99 would still remember the first ones
 _FLOOR = 8.0  # grey levels; a fainter image is not stretched to full contrast
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip archive can hold
+_SHARED = re.compile(rb'("shared_object_id": )(\d+)')
 
 
 def build_network(
@@ -86,7 +88,7 @@ def save_network(model: keras.Model, path: Path) -> None:
             model.save(dated)
         with zipfile.ZipFile(dated) as source, zipfile.ZipFile(path, "w") as target:
             for name in sorted(source.namelist()):
-                target.writestr(zipfile.ZipInfo(name, _ZIP_EPOCH), _without_date(name, source.read(name)))
+                target.writestr(zipfile.ZipInfo(name, _ZIP_EPOCH), _without_chance(name, source.read(name)))
 
 
 def load_network(path: Path) -> keras.Model:
@@ -150,8 +152,11 @@ def _residual_block(x: Any, width: int, stride: int, style: _Style, name: str) -
     return style.activate(layers.Add(dtype=style.dtype, name=f"{name}_add")([x, shortcut]), name)
 
 
-def _without_date(name: str, content: bytes) -> bytes:
-    """Return one member of the archive, without the moment of saving where it tells that."""
-    if name != "metadata.json":
+def _without_chance(name: str, content: bytes) -> bytes:
+    """Return a member of the archive without its moment, and without the addresses that name shared objects."""
+    if name == "metadata.json":
+        return json.dumps({"keras_version": json.loads(content)["keras_version"]}).encode()
+    if name != "config.json":
         return content
-    return json.dumps({"keras_version": json.loads(content)["keras_version"]}).encode()
+    numbers: dict[bytes, int] = {}
+    return _SHARED.sub(lambda found: b"%s%d" % (found[1], numbers.setdefault(found[2], len(numbers) + 1)), content)

@@ -28,17 +28,6 @@ def select_held_out(table: pd.DataFrame, split: pd.DataFrame) -> pd.DataFrame:
     return rows.join(votes)[split["split"].isin(["val", "test"])].reset_index(drop=True)
 
 
-def list_seen(split: pd.DataFrame, images: np.ndarray) -> pd.DataFrame:
-    """Return the column `pixel_hash` of the images that a model of `split` was trained or selected on, sorted.
-
-    `images` is uint8 (n, 48, 48), row by row with `split`. Equal pixels are listed once. Generated images are left out:
-    no data set holds them, and their parents are here.
-    """
-    original = split["sample_id"] == split["parent_id"]
-    rows = np.flatnonzero(original & split["split"].isin(["train", "val"]))
-    return pd.DataFrame({"pixel_hash": pd.array(sorted(set(hash_pixels(images[rows]))), dtype="str")})
-
-
 def tabulate_predictions(
     held_out: pd.DataFrame, images: np.ndarray, classes: tuple[str, ...], *, plain: np.ndarray, averaged: np.ndarray
 ) -> pd.DataFrame:

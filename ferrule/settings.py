@@ -11,6 +11,7 @@ class TrainSettings:
 
     seed: int
     backend: str
+    labels: str
     network: str
     precision: str
     epochs: int

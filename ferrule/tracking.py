@@ -5,6 +5,7 @@ artifacts.
 """
 
 import hashlib
+import json
 import os
 import platform
 import time
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pandas as pd
 
 from ferrule.digests import digest_json
+from ferrule.environment import describe_environment
 from ferrule.errors import FerruleError, RegistryError
 from ferrule.predictions import flatten_scores
 from ferrule.store import experiment_id, open_store
@@ -31,11 +33,13 @@ MODEL_TAG = "ferrule.model_md5"
 TEST_TAG = "ferrule.test_md5"  # which images the logged test scores are of
 BACKEND_TAG = "ferrule.backend"  # of the run that trained a model
 RECIPE_TAG = "ferrule.recipe"  # likewise; the same values may get another name, so it is no parameter
+ENVIRONMENT_TAG = "ferrule.environment"  # likewise: JSON of `environment.describe_environment`
 TRAINING_TAG = "ferrule.training"
 PLACE_TAG = "ferrule.place"
 FLOW_TAG = "ferrule.flow_run_id"
 FLOW_VARIABLE = "FERRULE_FLOW_RUN_ID"
 EVALUATION_FOLDER = "evaluate"  # of a run's files
+STAGES_FILE = "lineage/stages.json"  # likewise
 
 Content = TypeVar("Content")
 
@@ -77,7 +81,7 @@ def training_run(
     client = open_store(root)
     fingerprint = fingerprint or digest_json([dict(params), dict(tags)])
     run_id = _take_up(client, root, fingerprint) or _start(client, root, fingerprint)
-    _describe(client, run_id, params, tags)
+    _describe(client, run_id, params, {ENVIRONMENT_TAG: json.dumps(describe_environment()), **tags})
     log = TrainingLog(client, run_id)
     status = "FAILED"
     try:
@@ -120,14 +124,19 @@ def count_look(root: Path, model_md5: str, test_md5: str) -> Looks:
 
     The count is a metric of the model's run, so the store keeps when each look was; deleted runs still count.
     """
-    client, run_id = open_store(root), find_model_run(root, model_md5)
-    key = f"looks/{test_md5[:8]}"
-    runs = search_runs(client, f"metrics.`{key}` > 0", deleted_too=True)
-    looks = {run.info.run_id: int(run.data.metrics[key]) for run in runs}
-    of_model = {run.info.run_id for run in runs if run.data.tags.get(MODEL_TAG) == model_md5}
-    here = looks.get(run_id, 0) + 1
+    client, run_id, key = open_store(root), find_model_run(root, model_md5), _look_key(test_md5)
+    before = read_looks(root, model_md5, test_md5)
+    here = int(client.get_run(run_id).data.metrics.get(key, 0)) + 1
     log_metrics(client, run_id, {key: here}, step=here)
-    return Looks(sum(looks[run] for run in of_model) + 1, sum(looks.values()) + 1)
+    return Looks(before.by_model + 1, before.by_all + 1)
+
+
+def read_looks(root: Path, model_md5: str, test_md5: str) -> Looks:
+    """Return the counts that `count_look` keeps, and count nothing."""
+    key = _look_key(test_md5)
+    runs = search_runs(open_store(root), f"metrics.`{key}` > 0", deleted_too=True)
+    looks = [(run.data.tags.get(MODEL_TAG) == model_md5, int(run.data.metrics[key])) for run in runs]
+    return Looks(sum(number for own, number in looks if own), sum(number for _, number in looks))
 
 
 def log_evaluation(root: Path, model_md5: str, test_md5: str, metrics: dict[str, Any], folder: Path) -> None:
@@ -141,6 +150,17 @@ def log_evaluation(root: Path, model_md5: str, test_md5: str, metrics: dict[str,
     client.log_artifacts(run_id, str(folder), EVALUATION_FOLDER)
     log_metrics(client, run_id, scores)
     client.set_tag(run_id, TEST_TAG, test_md5)
+
+
+def log_stages(root: Path, model_md5: str, entries: Mapping[str, Any]) -> None:
+    """Keep the entries of dvc.lock that the model came from, by stage, with its run."""
+    text = json.dumps(entries, indent=2) + "\n"
+    open_store(root).log_text(find_model_run(root, model_md5), text, STAGES_FILE)
+
+
+def read_stages(root: Path, run_id: str) -> dict[str, Any] | None:
+    """Return what `log_stages` kept, as `read_artifact` does."""
+    return read_artifact(root, run_id, STAGES_FILE, lambda path: json.loads(path.read_text()))
 
 
 def log_table(root: Path, model_md5: str, folder: str, name: str, table: pd.DataFrame) -> None:
@@ -234,6 +254,11 @@ def flow_tags() -> dict[str, str]:
     """Return the tag that names the Prefect flow run behind this process, if any."""
     flow_run = os.environ.get(FLOW_VARIABLE)
     return {FLOW_TAG: flow_run} if flow_run else {}
+
+
+def _look_key(test_md5: str) -> str:
+    """Return the metric that counts looks at these test images."""
+    return f"looks/{test_md5[:8]}"
 
 
 def _take_up(client: "MlflowClient", root: Path, fingerprint: str) -> str | None:

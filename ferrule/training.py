@@ -64,18 +64,22 @@ def fit(
     *,
     checkpoint: Path,
     on_epoch: OnEpoch | None = None,
+    size: int = IMAGE_SIZE,
 ) -> Fit:
     """Train on originals and generated images, select on val; return the best epoch's network in plain float32 layers.
 
     After each epoch the state is kept in the file `checkpoint`, from which an equal training (same data, settings and
     backend) goes on, also one that was finished. `on_epoch` gets the number of the epoch, from 1, and its loss,
-    accuracy, val_loss, val_accuracy, learning_rate, images_per_second and seconds; epochs of before an interruption are
-    told again.
+    accuracy, val_loss, val_accuracy, learning_rate, images_per_second, seconds and cpu_seconds (of all cores); epochs
+    of before an interruption are told again.
+
+    Only epochs at `size` pixels can be selected, the last of them among these: for a network that is asked at a smaller
+    size than that of all images.
 
     Raises DataError where `data` cannot be trained on, and ParameterError for settings that cannot be met or under
     which the loss stops being a number.
     """
-    _check(data, settings)
+    _check(data, settings, size)
     make_deterministic()
     precision = choose_precision(settings.precision)
     model = _compile(data, settings, precision)
@@ -87,7 +91,7 @@ def fit(
     with _start_progress(data, settings, done=len(state.history)) as progress:
         for epoch in range(len(state.history), settings.epochs):
             metrics = run_epoch(model, data, settings, epoch, progress)
-            state = _advance(model, state, metrics, selectable=settings.size(epoch) == IMAGE_SIZE)
+            state = _advance(model, state, metrics, selectable=settings.size(epoch) == size)
             progress.tell(epoch + 1, metrics)
             if on_epoch:
                 on_epoch(epoch + 1, metrics)
@@ -117,7 +121,7 @@ def _digest_code() -> str:
     return hashlib.sha256(b"".join(sources)).hexdigest()
 
 
-def _check(data: TrainingData, settings: TrainSettings) -> None:
+def _check(data: TrainingData, settings: TrainSettings, size: int) -> None:
     """Raise DataError or ParameterError where no training could come of these."""
     if not len(data.val):
         raise DataError("Expected validation images to select on; got none; set split.strategy to stratified.")
@@ -133,10 +137,10 @@ def _check(data: TrainingData, settings: TrainSettings) -> None:
             f"Expected training images of each of {data.n_classes} classes; got none of class {missing[0]}; "
             "bring some or take it out of ingest.classes."
         )
-    if settings.size(settings.epochs - 1) != IMAGE_SIZE:
+    if settings.size(settings.epochs - 1) != size:
         raise ParameterError(
-            f"Expected the last epoch at {IMAGE_SIZE} pixels, since only such epochs can be selected; got train.sizes "
-            f"{list(settings.sizes)} over {settings.epochs} epochs; end them with {IMAGE_SIZE} or list fewer."
+            f"Expected the last epoch at {size} pixels, since only such epochs can be selected; got train.sizes "
+            f"{list(settings.sizes)} over {settings.epochs} epochs; end them with {size} or list fewer."
         )
     expect_backend(settings.backend)
 

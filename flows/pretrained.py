@@ -28,6 +28,7 @@ from ferrule.pretrained import (
     FILES,
     FOLDER,
     SEEN,
+    TESTED,
     WEIGHTS,
     Card,
     Pretrained,
@@ -35,7 +36,7 @@ from ferrule.pretrained import (
     load_pretrained,
     rebuild,
     write_card,
-    write_seen,
+    write_hashes,
 )
 from ferrule.registry.bundles import log_bundle
 from ferrule.registry.versions import TAGGED_SCORES, VALIDATED_TAG, VersionInfo, register_version
@@ -53,6 +54,7 @@ from ferrule.tracking import (
 )
 from ferrule.views import ALL, PLAIN, look
 from flows.status import read_stage_states
+from flows.tested import list_hashes
 from pipelines.card import read_facts
 from pipelines.export import draw_originals, read_gate, read_test
 from pipelines.lineage import read_lineage
@@ -83,7 +85,8 @@ def export_pretrained(root: Path, *, allow_dirty: bool = False) -> Pretrained:
         metrics, confidence = _score(predictions, held_out, params)
         made: dict[str, Any] = {"metrics": metrics, "calibration": confidence, "parity": parity, "model_md5": model_md5}
         _write_facts(draft, replace(read_facts(params, root), **made))
-        write_seen(draft, pd.read_parquet(artifacts / "evaluate" / SEEN))
+        write_hashes(draft / SEEN, pd.read_parquet(artifacts / "evaluate" / SEEN))
+        write_hashes(draft / TESTED, _list_tested(artifacts, held_out))
         expect_room(draft)
         test_md5 = digest_test_set(predictions)
         looks = asdict(count_look(root, model_md5, test_md5))
@@ -115,11 +118,13 @@ def import_pretrained(root: Path, folder: Path = FOLDER) -> VersionInfo:
         model_md5 = digest_file(network)
         evaluation.mkdir()
         (evaluation / "metrics.json").write_text(json.dumps(card.scores, indent=2) + "\n")
-        shutil.copy(folder / SEEN, evaluation)
+        hashes = [file for file in pretrained.files if file in (SEEN, TESTED)]
+        for file in hashes:
+            shutil.copy(folder / file, evaluation)
         log_evaluation(root, model_md5, card.test_md5, card.scores, evaluation)
         _complete_run(root, model_md5, card)
         scores = {f"test_{name}": str(card.scores["test"][name]["value"]) for name in TAGGED_SCORES}
-        bundle = log_bundle(root, model_md5, [folder / name for name in pretrained.files if name != SEEN])
+        bundle = log_bundle(root, model_md5, [folder / name for name in pretrained.files if name not in hashes])
         tags = card.lineage | scores | bundle | {TEST_TAG: card.test_md5, PRETRAINED_TAG: "true"}
         name = params.register.model_name
         return register_version(
@@ -212,6 +217,11 @@ def _score(predictions: pd.DataFrame, held_out: pd.DataFrame, params: Params) ->
     settings = {"bootstrap": params.evaluate.bootstrap, "bins": params.evaluate.calibration_bins, "seed": params.seed}
     metrics = score_predictions(predictions, held_out, classes, **settings)
     return metrics, describe_confidence(predictions, held_out, classes, metrics, **settings)
+
+
+def _list_tested(artifacts: Path, held_out: pd.DataFrame) -> pd.DataFrame:
+    rows = held_out.loc[held_out["split"] == "test", "row"].to_numpy()
+    return list_hashes(load_samples(artifacts / "augment").images[rows])
 
 
 def _write_facts(folder: Path, facts: CardFacts) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 # Relative to the project's root; what exists is printed.
 PLACES = {
+    "report": "artifacts/report/index.html",
     "validation": "artifacts/validate/data_docs/index.html",
     "duplicates": "artifacts/audit/",
     "data": "artifacts/explore/",

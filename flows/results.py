@@ -67,6 +67,7 @@ _SEEDS_METRICS = (
     "test_tta_accuracy",
     "test_tta_macro_f1",
 )
+_OF_ONE_SEED = {"seed", "originals", "generated", "val_images"}  # which labels are left out as suspect goes by the seed
 
 
 def results_table(root: Path) -> str:
@@ -119,8 +120,8 @@ def results_line(root: Path) -> str:
 def seeds_table(root: Path) -> str:
     """Return a Markdown table of every recipe that was trained and evaluated: the mean over its seeds, ± their spread.
 
-    The spread is the standard deviation over seeds. Runs belong together where recipe, settings, training images and
-    test images are the same; of one seed the newest counts. Scores are with test-time averaging unless it says
+    The spread is the standard deviation over seeds. Runs belong together where recipe, settings and test images
+    are the same; of one seed the newest counts. Scores are with test-time averaging unless it says
     otherwise. Raises WorkflowError where nothing has been trained and evaluated.
     """
     rows = [_seeds_row(list(runs.values())) for runs in _group_by_settings(root).values()]
@@ -140,7 +141,7 @@ def _group_by_settings(root: Path) -> dict[str, dict[str, Any]]:
     for run in search_runs(open_store(root), f"tags.`{TEST_TAG}` != ''"):
         data = run.data
         if RECIPE_TAG in data.tags and {"train_seconds", *_SEEDS_METRICS} <= data.metrics.keys():
-            settings = {name: value for name, value in data.params.items() if name != "seed"}
+            settings = {name: value for name, value in data.params.items() if name not in _OF_ONE_SEED}
             same = json.dumps([data.tags[RECIPE_TAG], data.tags[TEST_TAG], settings], sort_keys=True)
             groups[same].setdefault(data.params["seed"], data)  # the newest run comes first
     return groups
@@ -149,8 +150,8 @@ def _group_by_settings(root: Path) -> dict[str, dict[str, Any]]:
 def _seeds_row(runs: Sequence[Any]) -> tuple[str, ...]:
     minutes = mean(run.metrics["train_seconds"] for run in runs) / 60
     scores = (say_spread([run.metrics[name] for run in runs]) for name in _SEEDS_METRICS)
-    recipe, images = runs[0].tags[RECIPE_TAG], int(runs[0].params["originals"])
-    return f"`{recipe}`", f"{images:,}", str(len(runs)), f"{minutes:.1f}", *scores
+    recipe, images = runs[0].tags[RECIPE_TAG], mean(int(run.params["originals"]) for run in runs)
+    return f"`{recipe}`", f"{images:,.0f}", str(len(runs)), f"{minutes:.1f}", *scores
 
 
 def _find_training(root: Path) -> Any:

@@ -13,12 +13,15 @@ STAGES = (
     "explore",
     "augment",
     "split",
+    "noise",
     "train",
     "evaluate",
     "reference",
     "export",
+    "robustness",
     "card",
     "register",
+    "report",
 )
 
 

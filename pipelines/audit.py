@@ -7,7 +7,7 @@ import pandas as pd
 
 from ferrule.charts import copies as sheets
 from ferrule.charts.style import save_figure
-from ferrule.duplicates import Copies, count_twins, find_conflicts, find_copies, find_twins, summarise_copies
+from ferrule.duplicates import Copies, count_twins, find_copies, find_twins, summarise_copies
 from ferrule.quality import measure_quality
 from ferrule.samples import Samples, load_samples
 from pipelines.folders import fresh_folder
@@ -39,9 +39,8 @@ def run(params: Params, root: Path) -> None:
 
 def _write_sheets(samples: Samples, quality: pd.DataFrame, copies: Copies, out: Path) -> None:
     """Draw the contact sheets into `out`."""
-    conflicts = find_conflicts(samples.table, copies.groups)
     save_figure(sheets.twin_sheet(samples, copies.groups), out / "twins.png")
     save_figure(sheets.near_pair_sheet(samples, copies.pairs), out / "near_pairs.png")
     save_figure(sheets.near_group_sheet(samples, copies.groups), out / "near_groups.png")
-    save_figure(sheets.conflict_sheet(samples, copies.groups, conflicts), out / "conflicts.png")
+    save_figure(sheets.conflict_sheet(samples, copies.groups), out / "conflicts.png")
     save_figure(sheets.blank_sheet(samples, quality), out / "blank.png")

@@ -23,8 +23,9 @@ from ferrule.errors import DataError
 from ferrule.inference import predict_probabilities
 from ferrule.metrics import calibration_table, confusion_matrix
 from ferrule.network import load_network
-from ferrule.predictions import list_seen, read_probabilities, score_predictions, select_held_out, tabulate_predictions
+from ferrule.predictions import read_probabilities, score_predictions, select_held_out, tabulate_predictions
 from ferrule.samples import load_samples
+from ferrule.seen import list_seen
 from ferrule.tracking import Looks, count_look, digest_file, digest_test_set, log_evaluation
 from ferrule.views import ALL, PLAIN
 from pipelines.folders import fresh_folder

@@ -3,17 +3,18 @@
 import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from ferrule.digests import digest_json
 from ferrule.registry.versions import DATA_TAG, VALIDATED_TAG
-from ferrule.tracking import flow_tags
+from ferrule.tracking import RECIPE_TAG, flow_tags
 from pipelines.params import PARAMS_FILE
 from pipelines.pins import read_data_md5, read_ingested_md5, read_yaml
 
 # What a registered model depends on; its own entry in dvc.lock is written after it, and the others do not matter to it.
-_STAGES = ("ingest", "validate", "audit", "augment", "split", "train", "evaluate")
+_STAGES = ("ingest", "validate", "audit", "augment", "split", "noise", "train", "evaluate")
 _OWN_TAGS = ("dvc.lock", "data.dvc")  # files that a run changes; what they say has a tag of its own
 
 
@@ -22,6 +23,7 @@ def read_lineage(root: Path) -> dict[str, str]:
     tags = {
         DATA_TAG: read_ingested_md5(root) or read_data_md5(root),
         "ferrule.dvc_lock": digest_lock(root),
+        RECIPE_TAG: read_yaml(root / PARAMS_FILE).get("recipe"),
         VALIDATED_TAG: read_validation(root),
         **_read_commit(root),
     }
@@ -30,9 +32,14 @@ def read_lineage(root: Path) -> dict[str, str]:
 
 def digest_lock(root: Path) -> str | None:
     """Return the SHA-256 of the entries of dvc.lock for the stages before register, as canonical JSON."""
-    stages = read_yaml(root / "dvc.lock").get("stages") or {}
-    entries = {name: stages[name] for name in _STAGES if name in stages}
+    entries = read_entries(root)
     return digest_json(entries) if entries else None
+
+
+def read_entries(root: Path) -> dict[str, Any]:
+    """Return the entries of dvc.lock for the stages before register: what each depended on and gave, with MD5s."""
+    stages = read_yaml(root / "dvc.lock").get("stages") or {}
+    return {name: stages[name] for name in _STAGES if name in stages}
 
 
 def read_validation(root: Path) -> str | None:

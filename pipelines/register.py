@@ -9,9 +9,9 @@ from ferrule.monitoring.archive import log_reference
 from ferrule.portable.bundle import read_bundle
 from ferrule.registry.bundles import log_bundle
 from ferrule.registry.versions import TAGGED_SCORES, register_version
-from ferrule.tracking import TEST_TAG, digest_file, digest_test_set, log_evaluation
+from ferrule.tracking import TEST_TAG, digest_file, digest_test_set, log_evaluation, log_stages
 from pipelines.folders import fresh_folder
-from pipelines.lineage import read_lineage
+from pipelines.lineage import read_entries, read_lineage
 from pipelines.params import Params
 
 
@@ -26,6 +26,7 @@ def run(params: Params, root: Path) -> None:
     metrics = json.loads((evaluation / "metrics.json").read_text())
     model_md5, test_md5 = digest_file(network), digest_test_set(pd.read_parquet(evaluation / "predictions.parquet"))
     log_evaluation(root, model_md5, test_md5, metrics, evaluation)
+    log_stages(root, model_md5, read_entries(root))
     log_reference(root, model_md5, artifacts / "reference")
     bundle = log_bundle(root, model_md5, [*(artifacts / "export").iterdir(), *(artifacts / "card").iterdir()])
     scores = {f"test_{name}": str(metrics["test"][name]["value"]) for name in TAGGED_SCORES}

@@ -84,10 +84,23 @@ class Split:
 
 
 @dataclass(frozen=True, config=STRICT)
+class Noise:
+    """Finding wrong labels."""
+
+    folds: Literal[0] | Annotated[int, Field(ge=2, le=20)]
+    epochs: Count
+    epoch_images: Count
+    batch_size: Annotated[int, Field(ge=8, le=4096)]
+    size: Annotated[int, Field(ge=16, le=48)]
+    suspects: Count
+
+
+@dataclass(frozen=True, config=STRICT)
 class Train:
     """The network and its fit."""
 
     backend: Literal["tensorflow", "torch", "jax"]
+    labels: Literal["given", "cleaned", "ferplus_soft"]
     network: Literal["small", "medium"]
     precision: Literal["auto", "float32", "bfloat16"]
     epochs: Count
@@ -135,10 +148,26 @@ class Export:
 
 
 @dataclass(frozen=True, config=STRICT)
+class Robustness:
+    """Accuracy under corruptions and on slices."""
+
+    images: Annotated[int, Field(ge=0)]
+    min_slice: Annotated[int, Field(ge=10)]  # an interval of fewer images tells nothing
+
+
+@dataclass(frozen=True, config=STRICT)
 class Register:
     """The model registry."""
 
     model_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Report:
+    """The report on the run."""
+
+    faces: Annotated[int, Field(ge=0, le=200)]
+    watts_per_core: Annotated[float, Field(gt=0, le=1000)]
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -201,10 +230,13 @@ class Params:
     explore: Explore
     augment: Augment
     split: Split
+    noise: Noise
     train: Train
     evaluate: Evaluate
     export: Export
+    robustness: Robustness
     register: Register
+    report: Report
     promotion: Promotion
     scoring: Scoring
     monitoring: Monitoring

@@ -7,21 +7,17 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-
 from ferrule.backends import backend_name, choose_precision
 from ferrule.batches import TrainingData
-from ferrule.emotions import class_ids
 from ferrule.ensembles import fit_networks
-from ferrule.errors import DataError, WorkflowError
+from ferrule.errors import WorkflowError
 from ferrule.network import save_network
-from ferrule.samples import load_samples
 from ferrule.settings import TrainSettings
 from ferrule.tracking import BACKEND_TAG, RECIPE_TAG, training_run
 from ferrule.training import Fit, fingerprint_training
 from pipelines.folders import fresh_folder
 from pipelines.params import Params
+from pipelines.training_data import read_data
 
 
 def run(params: Params, root: Path) -> None:
@@ -29,7 +25,7 @@ def run(params: Params, root: Path) -> None:
 
     The checkpoints lie outside the stage's folder, which DVC removes before each run.
     """
-    data = read_data(root, params.ingest.classes)
+    data = read_data(root, params.ingest.classes, params.train.labels)
     settings = TrainSettings(seed=params.seed, **asdict(params.train))
     checkpoints = root / "artifacts" / ".train-checkpoints"
     mark = fingerprint_training(data, settings)
@@ -50,7 +46,8 @@ def _summarise(result: Fit, settings: TrainSettings, data: TrainingData) -> str:
         kind = f"{'student' if settings.distil else 'ensemble'} of {settings.members}"
     work = f"{settings.epochs} epochs of {data.epoch_size(settings.epoch_images):,} images"
     right = f"{result.val_accuracy:.1%} of {len(data.val):,} validation images right"
-    return f"{settings.network} {kind}: {right}; {work} in {result.seconds / 60:.1f} minutes"
+    labels = "" if settings.labels == "given" else f" with labels {settings.labels}"
+    return f"{settings.network} {kind}{labels}: {right}; {work} in {result.seconds / 60:.1f} minutes"
 
 
 @contextmanager
@@ -67,27 +64,6 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def read_data(root: Path, classes: tuple[str, ...]) -> TrainingData:
-    """Return augment's images, which stay on disk, with the rows that split gives to train and val."""
-    samples = load_samples(root / "artifacts" / "augment")
-    split = pd.read_parquet(root / "artifacts" / "split" / "split.parquet")
-    if not split["sample_id"].equals(samples.table["sample_id"]):
-        raise DataError("Expected artifacts/split row by row with artifacts/augment; run the stage split again.")
-    known = split["label"].isin(classes).to_numpy()
-    labels = np.full(len(split), -1)
-    labels[known] = class_ids(split["label"][known], classes)
-    train, val = (known & (split["split"] == name).to_numpy() for name in ("train", "val"))
-    original = (split["sample_id"] == split["parent_id"]).to_numpy()
-    return TrainingData(
-        images=samples.images,
-        labels=labels,
-        originals=np.flatnonzero(train & original),
-        generated=np.flatnonzero(train & ~original),
-        val=np.flatnonzero(val),
-        n_classes=len(classes),
-    )
-
-
 def _describe(params: Params, settings: TrainSettings, data: TrainingData) -> tuple[dict[str, object], dict[str, str]]:
     """Return the parameters and the tags of the training's MLflow run."""
     values = {f"train.{name}": value for name, value in asdict(settings).items() if name != "seed"}
@@ -97,4 +73,4 @@ def _describe(params: Params, settings: TrainSettings, data: TrainingData) -> tu
         BACKEND_TAG: backend_name(),
         "ferrule.precision": choose_precision(settings.precision),
     }
-    return {"seed": settings.seed, **values, **counts}, tags
+    return {"seed": settings.seed, "split.twins": params.split.twins, **values, **counts}, tags

@@ -163,6 +163,16 @@ def test_copies_that_were_kept_failures_and_thresholds_out_of_reach_are_said(fac
         render_markdown(replace(facts, network={}))
 
 
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [("given", None), ("cleaned", "| labels | **cleaned**"), ("ferplus_soft", "| labels | **FER+ votes**")],
+)
+def test_it_says_where_other_labels_than_the_datas_were_learned(labels, words, facts):
+    text = render_markdown(replace(facts, train=facts.train | {"labels": labels}))
+    assert (words or "network") in text
+    assert ("| labels |" in text) == (words is not None)
+
+
 def test_a_run_without_test_twins_or_ferplus_has_a_card_too(facts):
     metrics = {name: {key: block[key] for key in block if key != "ferplus"} for name, block in facts.metrics.items()}
     text = render_markdown(replace(facts, metrics=metrics, audit=facts.audit | {"twins_by_usage": {}}))

@@ -14,7 +14,7 @@ from matplotlib.colors import to_rgb
 from ferrule.charts import copies as copy_charts
 from ferrule.charts import data as data_charts
 from ferrule.charts.style import DPI, SheetRow, image_sheet, new_figure, save_figure
-from ferrule.duplicates import find_conflicts, find_copies
+from ferrule.duplicates import find_copies
 from ferrule.emotions import EMOTIONS
 from ferrule.palette import CLASS_COLOURS
 from ferrule.quality import measure_quality
@@ -145,7 +145,7 @@ def test_every_chart_can_be_drawn_of_incomplete_data(gap, make_samples, tmp_path
         copy_charts.twin_sheet(samples, copies.groups),
         copy_charts.near_pair_sheet(samples, copies.pairs),
         copy_charts.near_group_sheet(samples, copies.groups),
-        copy_charts.conflict_sheet(samples, copies.groups, find_conflicts(table, copies.groups)),
+        copy_charts.conflict_sheet(samples, copies.groups),
         copy_charts.blank_sheet(samples, quality),
     ]
     for number, figure in enumerate(figures):

@@ -14,6 +14,8 @@ from conftest import ANYTHING, REPOSITORY
 
 from flows.results import LINE_HEAD
 
+pytestmark = pytest.mark.slow  # `make demo` is the same at full size
+
 CHECKOUT = (
     "ferrule",
     "pipelines",
@@ -28,12 +30,14 @@ CHECKOUT = (
 
 # So little training that a run takes a minute; the gate lets the result through.
 QUICK = {
+    "noise": {"folds": 2, "epochs": 1, "epoch_images": 600},
     "train": {"epochs": 1, "epoch_images": 1500, "sizes": [48], "peak_rate": 0.04},
     "evaluate": {"bootstrap": 200},
+    "robustness": {"images": 50},
     "promotion": {**ANYTHING, "max_slowdown": 99.0},
 }
-AFTER_TRAIN = ["evaluate", "export", "reference", "card", "register"]
-STAGES = ["ingest", "validate", "audit", "explore", "augment", "split", "train", *AFTER_TRAIN]
+AFTER_TRAIN = ["evaluate", "export", "reference", "robustness", "card", "register", "report"]
+STAGES = ["ingest", "validate", "audit", "explore", "augment", "split", "noise", "train", *AFTER_TRAIN]
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +91,7 @@ def read_outcomes(printed):
 OUTCOMES = ("ran", "restored", "unchanged")
 
 
-def read_lock(root, *, without=("register",)):
+def read_lock(root, *, without=("register", "report")):
     stages = yaml.safe_load((root / "dvc.lock").read_text())["stages"]
     return {
         name: [(out["path"], out["md5"]) for out in stage["outs"]]
@@ -157,7 +161,6 @@ def test_dvc_shows_metrics_and_plots(project):
         assert title in page
 
 
-@pytest.mark.slow
 def test_an_emptied_store_is_filled_again(project, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(project, copy, symlinks=True, ignore=shutil.ignore_patterns("mlruns"))
@@ -166,7 +169,6 @@ def test_an_emptied_store_is_filled_again(project, tmp_path):
     assert read_status(copy)["champion"]["version"] == "1"
 
 
-@pytest.mark.slow
 def test_changing_train_reruns_train_and_after_and_going_back_restores(project):
     before = read_status(project)["champion"]
     change_params(project, {"train": {"peak_rate": 0.03}})
@@ -176,13 +178,15 @@ def test_changing_train_reruns_train_and_after_and_going_back_restores(project):
     assert read_status(project)["champion"]["version"] == "2"
     change_params(project, {"train": {"peak_rate": 0.04}})
     outcomes = read_outcomes(run(project, "ferrule", "run"))
-    assert {stage for stage, outcome in outcomes.items() if outcome == "restored"} == after_train - {"register"}
-    assert outcomes["register"] == "ran"
+    assert {stage for stage, outcome in outcomes.items() if outcome == "restored"} == after_train - {
+        "register",
+        "report",
+    }
+    assert outcomes["register"] == outcomes["report"] == "ran"
     now = read_status(project)
     assert now["challenger"] == now["champion"] == before
 
 
-@pytest.mark.slow
 def test_dvc_alone_gives_the_same_hashes(project, tmp_path):
     root = copy_checkout(tmp_path / "project")
     (root / ".dvc" / "config.local").write_text("[core]\n    no_scm = true\n")
@@ -191,7 +195,6 @@ def test_dvc_alone_gives_the_same_hashes(project, tmp_path):
     assert read_lock(root) == read_lock(project)
 
 
-@pytest.mark.slow
 def test_a_subset_of_the_classes_goes_through_to_the_registered_model(tmp_path):
     root = copy_checkout(tmp_path / "project")
     change_params(root, {"ingest": {"classes": ["happy", "sad", "neutral"]}, "register": {"model_name": "three"}})
@@ -207,7 +210,6 @@ def test_a_subset_of_the_classes_goes_through_to_the_registered_model(tmp_path):
     assert "'probability_happy', 'probability_neutral', 'probability_sad'" in run(root, "python", "-c", code)
 
 
-@pytest.mark.slow
 def test_bad_data_stops_the_flow_and_names_the_stage(tmp_path):
     root = copy_checkout(tmp_path / "project")
     change_params(root, {"validate": {"max_class_share": 0.01}})

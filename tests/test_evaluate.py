@@ -24,9 +24,10 @@ from ferrule.charts.style import save_figure
 from ferrule.emotions import class_ids
 from ferrule.errors import DataError
 from ferrule.metrics import calibration_table, confusion_matrix, score
-from ferrule.predictions import flatten_scores, list_seen, read_probabilities, select_held_out
+from ferrule.predictions import flatten_scores, read_probabilities, select_held_out
 from ferrule.quality import hash_pixels
 from ferrule.samples import load_samples
+from ferrule.seen import list_seen
 from ferrule.store import open_store
 from ferrule.tracking import TEST_TAG, digest_file, find_model_run
 from pipelines import evaluate

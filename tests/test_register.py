@@ -6,13 +6,13 @@ import subprocess
 
 import pytest
 import yaml
-from trained_project import CLASSES, run_stages, write_network, write_trained_project
+from trained_project import CLASSES, copy_project, run_stages, write_network, write_trained_project
 
 from ferrule.promotion.evidence import read_candidate
 from ferrule.registry.versions import CHALLENGER, describe_version
 from ferrule.store import open_store
-from ferrule.tracking import FLOW_TAG, FLOW_VARIABLE, digest_file
-from pipelines.lineage import digest_lock, read_lineage
+from ferrule.tracking import FLOW_TAG, FLOW_VARIABLE, digest_file, read_stages
+from pipelines.lineage import digest_lock, read_entries, read_lineage
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +31,7 @@ def evaluated(tmp_path_factory):
 
 @pytest.fixture
 def root(evaluated, tmp_path):
-    return shutil.copytree(evaluated, tmp_path / "checkout")
+    return copy_project(evaluated, tmp_path / "checkout")
 
 
 def run(root):
@@ -51,6 +51,7 @@ def test_it_registers_the_challenger_with_lineage_and_scores(root, monkeypatch, 
         "ferrule.data_md5": "0123456789abcdef0123456789abcdef.dir",
         "ferrule.dvc_lock": digest_lock(root),
         "ferrule.validated": "true",
+        "ferrule.recipe": "demo",
         "ferrule.classes": "angry,happy,neutral",
         FLOW_TAG: "flow-7",
         "test_accuracy": str(metrics["test"]["accuracy"]["value"]),
@@ -60,6 +61,7 @@ def test_it_registers_the_challenger_with_lineage_and_scores(root, monkeypatch, 
     for name, value in expected.items():
         assert version.tags[name] == tags_of_run[name] == value
     assert "ferrule.git_commit" not in version.tags  # there is no .git
+    assert read_stages(root, version.run_id) == read_entries(root)
     assert len(client.get_metric_history(version.run_id, "test_accuracy")) == 1  # evaluate has logged it already
     assert len(client.get_run(version.run_id).outputs.model_outputs) == 1
     candidate = read_candidate(root, version)
@@ -126,6 +128,7 @@ def test_lineage_names_the_commit_and_whether_the_code_differs(tmp_path):
     git("commit", "-qm", "first")
     clean = {
         "ferrule.data_md5": "0123.dir",
+        "ferrule.recipe": "demo",
         "ferrule.git_commit": git("rev-parse", "HEAD"),
         "ferrule.git_dirty": "false",
     }
@@ -134,12 +137,13 @@ def test_lineage_names_the_commit_and_whether_the_code_differs(tmp_path):
     (tmp_path / "note.txt").write_text("untracked")
     assert read_lineage(tmp_path) == clean
     for content, dirty in (
-        ("recipe: quick\nseed: 1\n", "false"),  # `ferrule run --recipe` writes it, and the run is tagged with it
+        ("recipe: quick\nseed: 1\n", "false"),  # `ferrule run --recipe` writes it, and it has a tag of its own
         ("recipe: demo\nseed: 2\n", "true"),
         ("recipe: demo\nseed: 1\n", "false"),
     ):
         (tmp_path / "params.yaml").write_text(content)
-        assert read_lineage(tmp_path) == {**clean, "ferrule.git_dirty": dirty}
+        recipe = content.split()[1]
+        assert read_lineage(tmp_path) == {**clean, "ferrule.git_dirty": dirty, "ferrule.recipe": recipe}
     (tmp_path / "code.py").write_text("changed\n")
     assert read_lineage(tmp_path) == {**clean, "ferrule.git_dirty": "true"}
     unpacked = tmp_path / "archive"  # a copy without .git inside somebody else's checkout

@@ -18,7 +18,7 @@ def train(tmp_path, monkeypatch):
     (tmp_path / "files").mkdir()
 
     def make(recipe, seed, accuracy, **settings):
-        params = {"seed": seed, "originals": 26901} | settings
+        params = {"seed": seed, "split.twins": "drop", "originals": 26900 + seed} | settings
         made = digest_json([recipe, seed, accuracy, settings])
         with training_run(tmp_path, params, {RECIPE_TAG: recipe}, fingerprint=made) as log:
             log.finish(made, {"train_seconds": 120.0})
@@ -37,12 +37,15 @@ def test_seeds_of_equal_settings_are_one_row(train, tmp_path):
     train("quick", 3, None)  # was never evaluated
     train("quick", 2, 0.70, dropout=0.4)  # another recipe, whatever it is called
     train("cpu", 1, 0.7)
+    train("cpu", 2, 0.9, **{"split.twins": "keep"})
     table = [line.strip("| ").split(" | ") for line in seeds_table(tmp_path).splitlines()]
     assert tuple(table[0]) == SEEDS_HEAD
-    cpu, quick, other = table[2:]
-    assert cpu == ["`cpu`", "26,901", "1", "2.0", *["70.0%"] * 5]
-    assert quick == ["`quick`", "26,901", "1", "2.0", *["70.0%"] * 5]
-    assert other == ["`quick`", "26,901", "2", "2.0", *["61.0% ± 1.4"] * 5]
+    assert table[2:] == [
+        ["`cpu`", "26,901", "1", "2.0", *["70.0%"] * 5],
+        ["`cpu`", "26,902", "1", "2.0", *["90.0%"] * 5],
+        ["`quick`", "26,902", "1", "2.0", *["70.0%"] * 5],
+        ["`quick`", "26,902", "2", "2.0", *["61.0% ± 1.4"] * 5],
+    ]
 
 
 def test_without_a_run_it_says_what_to_run(tmp_path):

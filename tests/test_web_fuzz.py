@@ -28,8 +28,8 @@ from web_server import drawn_crops
 from ferrule.faces.examples import example_photos
 
 # Requests: few each time, 10,000 in .ci/run.
-UPLOADS = [300, pytest.param(8000, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])]
-CASES = [60, pytest.param(2000, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])]
+UPLOADS = [100, pytest.param(8000, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])]
+CASES = [20, pytest.param(2000, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])]
 
 GROWTH = 100e6  # bytes that the server's memory may grow by, once it has seen a few hundred requests
 LEAKS = re.compile(

@@ -18,6 +18,7 @@ from ferrule.training import Fit, fit
 SETTINGS = TrainSettings(
     seed=7,
     backend=backend_name(),
+    labels="given",
     network="small",
     precision="auto",
     epochs=3,

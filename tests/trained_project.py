@@ -89,6 +89,7 @@ def _write_counts(artifacts: Path, samples: Samples, split: pd.DataFrame) -> Non
     (artifacts / "audit").mkdir()
     copies = summarise_copies(table, measure_quality(samples.images), groups)
     (artifacts / "audit" / "audit.json").write_text(json.dumps(copies))
+    groups.assign(sample_id=table["sample_id"]).to_parquet(artifacts / "audit" / "groups.parquet", index=False)
     (artifacts / "split" / "split.json").write_text(json.dumps(summary))
 
 

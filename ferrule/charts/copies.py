@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ferrule.charts.style import WARNING, SheetRow, image_sheet
-from ferrule.duplicates import HELD_OUT, LIKENESS
+from ferrule.duplicates import LIKENESS, pair_conflicts, pair_twins
 from ferrule.emotions import EMOTIONS
 from ferrule.samples import Samples
 
@@ -18,13 +18,10 @@ _BANDS = (LIKENESS, 0.7, 0.8, 0.9, 1.01)  # of likeness, a row each
 
 def twin_sheet(samples: Samples, groups: pd.DataFrame) -> Figure:
     """Show held-out images beside an exact copy from Training, a row a class; a frame marks labels that differ."""
-    table = samples.table.assign(row=np.arange(len(samples)), group=groups["exact_group"].to_numpy())
-    training = table[table["usage"] == "Training"].drop_duplicates("group")
-    held_out = table[table["usage"].isin(HELD_OUT)]
-    twins = held_out.merge(training[["group", "row"]].rename(columns={"row": "copy"}), on="group")
-    rows = []
+    twins, rows = pair_twins(samples.table, groups), []
+    labels = samples.table["label"].to_numpy()[twins[:, 0]]
     for name in EMOTIONS:
-        found = twins.loc[twins["label"] == name, ["row", "copy"]].to_numpy()
+        found = twins[labels == name]
         if len(found):
             rows.append(_pair_row(samples, _take_evenly(found, _PAIRS), f"{name}\n{len(found):,}"))
     subtitle = f"{len(twins):,} held-out images have an exact copy in Training, at their right; a frame: labels differ"
@@ -57,11 +54,9 @@ def near_group_sheet(samples: Samples, groups: pd.DataFrame, *, count: int = 8) 
     return image_sheet(rows, "The largest groups of copies", f"of {len(members):,} groups of exact or near copies")
 
 
-def conflict_sheet(samples: Samples, groups: pd.DataFrame, conflicts: np.ndarray) -> Figure:
-    """Show equal images with different labels; `conflicts` are the ids of their groups."""
-    table = samples.table.assign(row=np.arange(len(samples)), group=groups["exact_group"].to_numpy())
-    members = table[table["group"].isin(conflicts)].dropna(subset="label").drop_duplicates(["group", "label"])
-    found = members.groupby("group")["row"].agg(["first", "last"]).to_numpy()
+def conflict_sheet(samples: Samples, groups: pd.DataFrame) -> Figure:
+    """Show equal images with different labels."""
+    found = pair_conflicts(samples.table, groups)
     shown = _take_evenly(found, 6 * _PAIRS)
     rows = [_image_row(samples, shown[start : start + _PAIRS].ravel()) for start in range(0, len(shown), _PAIRS)]
     subtitle = f"{len(found):,} groups of equal images carry more than one label"

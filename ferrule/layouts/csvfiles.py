@@ -107,17 +107,17 @@ def count_rows(file: CsvFile) -> int:
     return sum(len(lines) for _, lines in read_lines(file))
 
 
-def parse_row(file: CsvFile, line: bytes) -> tuple[str | None, str | None, bytes]:
+def parse_row(file: CsvFile, line: bytes, also: frozenset[str] = frozenset()) -> tuple[str | None, str | None, bytes]:
     """Return the label, the usage and the pixel string of a line; raises DamageError that tells what is wrong with it.
 
-    The label is None where the file has none, the usage where it is unknown.
+    The label is None where the file has none, the usage where it is unknown. The words `also` are labels too.
     """
     fields = _split(file, line)
     pixels = fields[file.pixels].strip()
     if file.emotion is None:
         return None, UNLABELLED, pixels
     try:
-        label = _parse_label(fields[file.emotion])
+        label = _parse_label(fields[file.emotion], also)
         usage = file.default_usage if file.usage is None else _parse_usage(fields[file.usage])
     except DamageError:
         if [field.strip().decode("utf-8", "replace") for field in fields] == list(file.names):
@@ -165,12 +165,15 @@ def _unquote(line: bytes) -> list[bytes]:
 
 
 @lru_cache(maxsize=1024)
-def _parse_label(field: bytes) -> str:
-    """Return the class that a number ("3", or "3.0" as pandas writes it) or a name stands for."""
+def _parse_label(field: bytes, also: frozenset[str]) -> str:
+    """Return the class that a number ("3", or "3.0" as pandas writes it) or a name stands for, or a word of `also`."""
     if is_null(field):
         raise DamageError("null label", "no label")
     text = field.decode("utf-8", "backslashreplace").strip()
-    emotion = parse_emotion(text) or parse_emotion(text.removesuffix(".0"))
+    word = text.lower().removesuffix(".0")
+    if word in also:
+        return word
+    emotion = parse_emotion(word)
     if emotion is None:
         raise DamageError("unknown label", f"label {text[:40]!r}")
     return emotion

@@ -50,8 +50,10 @@ class Layout:
         return "; ".join(parts)
 
 
-def detect_layout(path: Path) -> Layout:
+def detect_layout(path: Path, also: frozenset[str] = frozenset()) -> Layout:
     """Recognise the layout of a CSV file, or of a folder and up to two wrapping levels of folders in it.
+
+    Folders of a class are known by its name, or by one of the words `also`.
 
     Of several layouts in one folder the one that says most is taken: a CSV with emotion, pixels and Usage before ICML's
     train.csv and test.csv, and those before class folders; the others are left out, and named. Raises DataError where
@@ -61,7 +63,7 @@ def detect_layout(path: Path) -> Layout:
         if not path.exists():
             raise DataError(f"Expected a file or folder at {path}; there is none; check the path.")
         problems: list[str] = []
-        layout = _detect_file(path, problems) if path.is_file() else _search(path, _DEPTH, problems)
+        layout = _detect_file(path, problems) if path.is_file() else _search(path, _DEPTH, problems, also)
         if layout is None:
             raise DataError(_describe_failure(path, problems))
         return _add_votes(layout, path if path.is_dir() else path.parent)
@@ -78,12 +80,12 @@ def _detect_file(path: Path, problems: list[str]) -> Layout | None:
     return Layout(path.parent, tables) if tables else None
 
 
-def _search(folder: Path, depth: int, problems: list[str]) -> Layout | None:
+def _search(folder: Path, depth: int, problems: list[str], also: frozenset[str]) -> Layout | None:
     """Return the layout of `folder`, or the only one of its folders; note in `problems` what came near to one."""
-    layout = _detect_tables(folder, problems) or _detect_pictures(folder, problems)
+    layout = _detect_tables(folder, problems) or _detect_pictures(folder, problems, also)
     if layout or not depth:
         return layout
-    found = [layout for sub in list_folders(folder) if (layout := _search(sub, depth - 1, problems))]
+    found = [layout for sub in list_folders(folder) if (layout := _search(sub, depth - 1, problems, also))]
     if len(found) > 1:
         names = _enumerate([str(layout.root.relative_to(folder)) for layout in found])
         raise DataError(f"Expected one dataset in {folder}; found several, in {names}; give one of them.")
@@ -133,24 +135,24 @@ def _choose_one(files: Sequence[CsvFile]) -> CsvFile:
     return files[0]
 
 
-def _detect_pictures(folder: Path, problems: list[str]) -> Layout | None:
+def _detect_pictures(folder: Path, problems: list[str], also: frozenset[str]) -> Layout | None:
     subfolders = list_folders(folder)
-    splits = [sub for sub in subfolders if is_split(sub.name) and any(map(_names_class, list_folders(sub)))]
+    splits = [sub for sub in subfolders if is_split(sub.name) and _count_classes(list_folders(sub), also)]
     if splits:
         usages = assign_usages(split.name for split in splits)
         pictures = [picture for split in splits for picture in _list_pictures(split, usages[split.name])]
         stray = [f"{path.parent.name}/{path.name}" for split in splits for path in list_visible(split)]
         layout = _lay_out(folder, pictures, taken=splits)
         return replace(layout, left_out=(*layout.left_out, *(name for name in stray if not (folder / name).is_dir())))
-    if sum(map(_names_class, subfolders)) >= 2:
+    if _count_classes(subfolders, also) >= 2:
         return _lay_out(folder, _list_pictures(folder, None), taken=subfolders)
     if len(subfolders) > 1 and all(sub.name.isdecimal() for sub in subfolders):
         problems.append("folders named by numbers do not tell their class; name them angry, disgust and so on")
     return None
 
 
-def _names_class(folder: Path) -> bool:
-    return parse_class(folder.name) is not None
+def _count_classes(folders: Sequence[Path], also: frozenset[str]) -> int:
+    return sum(parse_class(folder.name, also) is not None for folder in folders)
 
 
 def _list_pictures(folder: Path, usage: str | None) -> list[Picture]:

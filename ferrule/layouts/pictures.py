@@ -39,12 +39,15 @@ class Picture:
     usage: str | None
 
 
-def parse_class(folder_name: str) -> str | None:
-    """Return the class that a folder is named after, or None.
+def parse_class(folder_name: str, also: frozenset[str] = frozenset()) -> str | None:
+    """Return the class that a folder is named after, or None; each of the words `also`, in lower case, names itself.
 
     A number names none: the data sets that number their folders do so in different orders.
     """
-    return None if folder_name.strip().isdecimal() else parse_emotion(folder_name)
+    word = folder_name.strip().lower()
+    if word in also:
+        return word
+    return None if word.isdecimal() else parse_emotion(word)
 
 
 def read_picture(path: Path) -> np.ndarray:

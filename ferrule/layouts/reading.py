@@ -1,7 +1,7 @@
 """Read any layout into Samples: in chunks, on all cores, with memory bounded by the images that come out."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -62,18 +62,25 @@ class Part(NamedTuple):
 
 
 def read_samples(
-    path: Path, classes: Sequence[str], *, max_reject_fraction: float, workers: int | None = None
+    path: Path,
+    classes: Sequence[str],
+    *,
+    max_reject_fraction: float,
+    workers: int | None = None,
+    also: Collection[str] = (),
 ) -> Reading:
     """Read the images of `classes` from a CSV file, or from a folder of any known layout, in their order there.
 
     Files come in natural order and CSV rows in theirs; sample ids count the images that were read. Rows of a file
-    without labels are kept. Raises DataError where the layout is unknown, where nothing could be read, and where more
-    than `max_reject_fraction` of the rows are rejects.
+    without labels are kept. What is labelled with one of the words `also`, in lower case, is read under that label,
+    even where the word is a number that stands for a class otherwise. Raises DataError where the layout is unknown,
+    where nothing could be read, and where more than `max_reject_fraction` of the rows are rejects.
     """
-    layout = detect_layout(path)
+    words = frozenset(also)
+    layout = detect_layout(path, words)
     base = path if path.is_dir() else path.parent
     images = np.empty((_count_at_most(layout), IMAGE_SIZE, IMAGE_SIZE), np.uint8)  # what stays unused takes no memory
-    parts = _read_parts(layout, base, frozenset(classes), workers)
+    parts = _read_parts(layout, base, words.union(classes), words, workers)
     whole = _merge_parts(parts, images, max_reject_fraction)
     _check_yield(whole, path, classes)
     table, notes = _tabulate(whole.facts), []
@@ -83,7 +90,14 @@ def read_samples(
     return Reading(Samples(whole.images, table), tabulate_rejects(whole.rejects), len(whole.others), tuple(notes))
 
 
-def parse_block(block: tuple[int, list[bytes]], *, file: CsvFile, name: str, classes: frozenset[str]) -> Part:
+def parse_block(
+    block: tuple[int, list[bytes]],
+    *,
+    file: CsvFile,
+    name: str,
+    classes: frozenset[str],
+    also: frozenset[str] = frozenset(),
+) -> Part:
     """Read a block of `read_lines`, of the file that is called `name`; rows of other classes keep their facts alone."""
     first_row, lines = block
     facts: list[Fact] = []
@@ -92,7 +106,7 @@ def parse_block(block: tuple[int, list[bytes]], *, file: CsvFile, name: str, cla
     texts: list[bytes] = []
     for row, line in enumerate(lines, first_row):
         try:
-            label, usage, text = parse_row(file, line)
+            label, usage, text = parse_row(file, line, also)
         except DamageError as damage:
             rejects.append(Reject(name, row, damage.reason, damage.detail))
             continue
@@ -116,22 +130,25 @@ def _count_at_most(layout: Layout) -> int:
     return len(layout.pictures) + sum(table.path.stat().st_size // (2 * PIXELS - 1) for table in layout.tables)
 
 
-def _read_parts(layout: Layout, base: Path, classes: frozenset[str], workers: int | None) -> Iterator[Part]:
+def _read_parts(
+    layout: Layout, base: Path, classes: frozenset[str], also: frozenset[str], workers: int | None
+) -> Iterator[Part]:
     with open_executor("thread", workers) as executor:
         for table in layout.tables:
-            parse = partial(parse_block, file=table, name=name_from(base, table.path), classes=classes)
+            parse = partial(parse_block, file=table, name=name_from(base, table.path), classes=classes, also=also)
             yield from map_chunks(parse, read_lines(table), executor)
         if layout.pictures:
             starts = range(0, len(layout.pictures), _CHUNK_PICTURES)
             chunks = (layout.pictures[start : start + _CHUNK_PICTURES] for start in starts)
             with quiet_opencv():
-                yield from map_chunks(partial(_read_pictures, base=base, classes=classes), chunks, executor)
+                read = partial(_read_pictures, base=base, classes=classes, also=also)
+                yield from map_chunks(read, chunks, executor)
 
 
-def _read_pictures(pictures: Sequence[Picture], *, base: Path, classes: frozenset[str]) -> Part:
+def _read_pictures(pictures: Sequence[Picture], *, base: Path, classes: frozenset[str], also: frozenset[str]) -> Part:
     part = Part(np.empty((len(pictures), IMAGE_SIZE, IMAGE_SIZE), np.uint8), [], [], [])
     for picture in pictures:
-        fact = Fact(name_from(base, picture.path), 0, parse_class(picture.class_name), picture.usage)
+        fact = Fact(name_from(base, picture.path), 0, parse_class(picture.class_name, also), picture.usage)
         try:
             if fact.label is None:
                 raise DamageError("unknown label", f"the folder {picture.class_name!r} names no class")

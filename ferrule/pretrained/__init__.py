@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parent
 WEIGHTS, QUANTISED = (f"{name}{PACKED}" for name in MODELS.values())
-CARD, SEEN = "card.json", "seen.parquet"
-FILES = (BUNDLE, WEIGHTS, QUANTISED, *CARDS, SEEN)  # that the card has checksums of; QUANTISED may be left out
+CARD, SEEN, TESTED = "card.json", "seen.parquet", "tested.parquet"
+FILES = (BUNDLE, WEIGHTS, QUANTISED, *CARDS, SEEN, TESTED)  # with checksums in the card; QUANTISED may be left out
 MAX_BYTES = 8_000_000  # of all files
 
 _FORMAT = 2
@@ -97,10 +97,16 @@ class Pretrained:
         return rebuild(graph, self.card.network, len(self.classes), self.card.train, self.card.seed)
 
     def read_seen(self) -> "pd.DataFrame":
-        """Return the pixel hashes of what it was trained or selected on: the table of `predictions.list_seen`."""
+        """Return the hashes of what it was trained or selected on: the table of `seen.list_seen`."""
         import pandas as pd
 
         return pd.read_parquet(self.folder / SEEN)
+
+    def read_tested(self) -> "pd.DataFrame | None":
+        """Return the hashes of its test images, a table as SEEN's; None where an older Ferrule exported it."""
+        import pandas as pd
+
+        return pd.read_parquet(self.folder / TESTED) if TESTED in self.files else None
 
     def describe(self) -> str:
         """Return its size, scores and temperatures for a person, a fact a line."""
@@ -149,9 +155,10 @@ def rebuild(graph: "onnx.ModelProto", network: str, n_classes: int, train: dict[
     return model
 
 
-def write_seen(folder: Path, seen: "pd.DataFrame") -> None:
-    """Write the pixel hashes of what the model was trained or selected on."""
-    seen.to_parquet(folder / SEEN, index=False, compression="zstd")
+def write_hashes(path: Path, images: "pd.DataFrame") -> None:
+    """Write a table of `seen.list_seen`, as SEEN or TESTED; sorted text takes least as what differs in it."""
+    encoding = {"pixel_hash": "DELTA_BYTE_ARRAY"}
+    images.to_parquet(path, index=False, compression="zstd", use_dictionary=False, column_encoding=encoding)
 
 
 def expect_room(folder: Path) -> None:

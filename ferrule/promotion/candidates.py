@@ -25,7 +25,7 @@ class Candidate:
     """A registered version and what is known of it on test images.
 
     `recalls` has one value a class, in the order of the outputs. `predictions` is the table of
-    `predictions.tabulate_predictions`, `seen` holds the pixel hashes of `predictions.list_seen`; each is None where it
+    `predictions.tabulate_predictions`, `seen` holds the pixel hashes of `seen.list_seen`; each is None where it
     is lost, and `speed` where the version could not be asked. The scores are of plain predictions, as they are served.
     `export` is what came of exporting it: "passed: …" or "failed: …" with the numbers, or None without a bundle.
     """

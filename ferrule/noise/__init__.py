@@ -1,0 +1,1 @@
+"""Wrong labels: found by networks that were not trained on them, measured against FER+ votes, softened by these."""

@@ -280,7 +280,7 @@ def test_prediction_without_fer_is_skipped_with_the_reason(setup, tmp_path, monk
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_workflow(setup):
     check(workflow.measure(setup), "every stage", "nothing changed")
 

@@ -14,7 +14,7 @@ from conftest import ANYTHING, REPOSITORY
 
 from flows.results import LINE_HEAD
 
-pytestmark = pytest.mark.slow  # `make demo` is the same at full size
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # `make demo` is the same at full size
 
 CHECKOUT = (
     "ferrule",
